@@ -1,0 +1,66 @@
+# One command per habit. Everything but `clean` sets up .venv first, once, and again when what it was made from has changed.
+# Needed on the machine: Python 3.11 or newer (PYTHON=python3.12 chooses one) and a C++ compiler. The rest comes from PyPI.
+
+PYTHON     ?= python3
+BIN        := $(CURDIR)/.venv/bin
+JOBS       ?= 2
+SANITIZERS ?= address undefined thread
+EXTRAS     := cli,torch,test
+BUILD_TOOLS := scikit-build-core cmake ninja
+NATIVE     := CMakeLists.txt $(shell find native -type f 2>/dev/null)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo test check sanitize bench wheel clean distclean
+.DELETE_ON_ERROR:
+
+setup: .venv/installed
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "recell needs Python 3.11 or newer; came $$($(PYTHON) -V 2>&1); write make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/dependencies: .venv/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(BUILD_TOOLS)
+	@touch $@
+
+# An editable install: Python files are read from src/, the native library is compiled into .venv, incrementally.
+.venv/installed: .venv/dependencies $(NATIVE)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup
+	$(BIN)/python examples/demo.py
+
+# Several test processes share the machine with torch's worker threads: here, waiting threads sleep instead of spinning.
+test check: export OMP_WAIT_POLICY = passive
+
+test: setup
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: setup
+	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q -n $(JOBS) --doctest-modules src
+	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not slow' tests/test_house.py tests/graph tests/language
+
+# The native runtime and its tests under gcc's sanitizers, reached through ctypes and NumPy: Python itself is not instrumented.
+sanitize: $(SANITIZERS:%=sanitize-%)
+
+sanitize-%: setup
+	PYTHON=$(BIN)/python .ci/sanitize $*
+
+bench: setup
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+wheel: setup
+	$(BIN)/python -m pip wheel --no-build-isolation --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf build dist demo .pytest_cache .ruff_cache .hypothesis
+	rm -f .venv/installed
+
+distclean: clean
+	rm -rf .venv
