@@ -1,0 +1,156 @@
+"""The rules of the house: which way imports go, what an import costs, how long a function may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "recell"
+
+# Top to bottom, the order in which data flows (docs/layout.md): a layer imports only from layers above it.
+LAYERS = (
+    "_version", "errors", "graph", "language", "cells", "compiler", "by_hand", "runtime", "nn",
+    "data", "decoding", "training", "tasks", "worked", "explain", "cli",
+)  # fmt: skip
+DOOR = {"__init__", "__main__"}  # the package's own door stands outside the order: it names what lies anywhere inside
+HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "onnx", "polars", "pydantic", "rich", "typer")
+LONGEST_FUNCTION = 80
+
+
+def source_files() -> list[Path]:
+    files = sorted(SOURCE.rglob("*.py"))
+    assert files, f"no source under {SOURCE}"
+    return files
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer_of(module: str) -> str | None:
+    """`recell.graph.ops` -> `graph`; None for recell itself and for modules of others."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "recell" and len(parts) > 1 else None
+
+
+def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, full module name) of every import of a file, inside functions and TYPE_CHECKING blocks too."""
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            anchor = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*anchor, *([node.module] if node.module else [])])
+            for alias in node.names:  # `from recell import graph` is an import of recell.graph
+                is_module = is_source(f"{base}.{alias.name}")
+                yield node.lineno, f"{base}.{alias.name}" if is_module else base
+
+
+def is_source(module: str) -> bool:
+    path = SOURCE.parent.joinpath(*module.split("."))
+    return path.with_suffix(".py").is_file() or path.is_dir()
+
+
+def imports_inside() -> Iterator[tuple[Path, int, str, str]]:
+    """(file, line, importing module, imported module) for every import of recell by a file of a layer."""
+    for path in source_files():
+        if path.parent == SOURCE and path.stem in DOOR:
+            continue
+        for line, name in imported_modules(path):
+            if name.split(".")[0] == "recell":
+                yield path, line, module_name(path), name
+
+
+def is_within(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(SOURCE.parents[1])}:{line}"
+
+
+def test_every_file_belongs_to_a_layer() -> None:
+    stray = {layer for path in source_files() if (layer := layer_of(module_name(path)))} - set(LAYERS) - DOOR
+    assert not stray, f"not a layer of docs/layout.md: {sorted(stray)}"
+
+
+def test_layers_import_only_from_layers_above() -> None:
+    wrong = []
+    for path, line, importer, imported in imports_inside():
+        here, there = layer_of(importer), layer_of(imported)
+        if there is None:
+            wrong.append(f"{where(path, line)} imports recell itself; name the layer that it needs")
+        elif LAYERS.index(there) > LAYERS.index(str(here)):
+            wrong.append(f"{where(path, line)}: {here} imports {imported}, which is below it")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_backends_do_not_import_each_other() -> None:
+    backends = "recell.compiler.backends."
+    wrong = []
+    for path, line, importer, imported in imports_inside():
+        if importer.startswith(backends) and imported.startswith(backends):
+            if importer.removeprefix(backends).split(".")[0] != imported.removeprefix(backends).split(".")[0]:
+                wrong.append(f"{where(path, line)}: {importer} imports {imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("independent", "forbidden"),
+    [
+        ("recell.by_hand", ("recell.graph", "recell.language", "recell.cells", "recell.compiler")),
+        ("recell.compiler.backends.reference", ("recell.compiler.plan", "recell.compiler.backward")),
+    ],
+)
+def test_oracles_do_not_see_what_they_judge(independent: str, forbidden: tuple[str, ...]) -> None:
+    wrong = [
+        f"{where(path, line)}: {importer} imports {imported}"
+        for path, line, importer, imported in imports_inside()
+        if is_within(importer, independent) and any(is_within(imported, name) for name in forbidden)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_function_is_too_long() -> None:
+    wrong = []
+    for path in source_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > LONGEST_FUNCTION:
+                    wrong.append(f"{where(path, node.lineno)}: {node.name} has {length} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+def run_fresh(program: str) -> str:
+    """What `program` prints in a process of its own."""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", ["recell", "recell.cells", "recell.runtime"])
+def test_import_brings_nothing_heavy(module: str) -> None:
+    program = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    assert run_fresh(program).split() == []
+
+
+def test_import_takes_little() -> None:
+    # The best of three: other processes of the test run share the machine.
+    program = "import time; start = time.perf_counter(); import recell; print(time.perf_counter() - start)"
+    seconds = min(float(run_fresh(program)) for _ in range(3))
+    assert seconds < 0.5, f"import recell took {seconds:.2f} s"
+
+
+def test_version_is_said_once() -> None:
+    version = run_fresh("import recell; print(recell.__version__)").strip()
+    said = [path for path in source_files() if f'"{version}"' in path.read_text(encoding="utf-8")]
+    assert [path.name for path in said] == ["_version.py"]
