@@ -17,7 +17,7 @@ LAYERS = (
     "_version", "errors", "graph", "language", "cells", "compiler", "by_hand", "runtime", "nn",
     "data", "decoding", "training", "tasks", "worked", "explain", "cli",
 )  # fmt: skip
-DOOR = {"__init__", "__main__"}  # the package's own door stands outside the order: it names what lies anywhere inside
+DOOR = {"__init__", "__main__"}  # outside the order: the door names what lies anywhere inside
 HEAVY = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "onnx", "polars", "pydantic", "rich", "typer")
 LONGEST_FUNCTION = 80
 

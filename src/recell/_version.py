@@ -1,3 +1,3 @@
-"""The one version string: pyproject.toml reads it from here, `recell.__version__` and the command line show it."""
+"""The one version string: pyproject.toml reads it from here, `recell.__version__` shows it."""
 
 __version__ = "0.1.0"

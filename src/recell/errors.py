@@ -1,6 +1,7 @@
 """The errors of recell: one clear line each, saying what was wrong, what came, and what to write instead.
 
-Low-level code raises briefly; the public boundary adds context once. The command line prints the line and exits with 2.
+Low-level code raises briefly; the public boundary adds context once. The command line prints the line and
+exits with 2.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ class RecellError(Exception):
 
 
 class CellError(RecellError):
-    """A cell, modifier or name of a cell is not right: found when the cell is defined, never at the first batch."""
+    """A cell, a modifier or the name of a cell is wrong: found at definition, never at the first batch."""
 
 
 class ShapeError(RecellError):
@@ -44,7 +45,7 @@ def message(what: str, *, came: object = None, write: str | None = None) -> str:
 
 
 def nearest(name: str, choices: Iterable[str], *, count: int = 3) -> tuple[str, ...]:
-    """The `count` choices most like `name`, best first, ignoring case, dashes and underscores; empty if none is near.
+    """The choices most like `name`, best first, ignoring case, dashes and underscores; empty if none is near.
 
     >>> nearest("peephole_lstn", ["LSTM", "GRU", "PeepholeLSTM"])
     ('PeepholeLSTM',)
