@@ -1,0 +1,46 @@
+"""Reading a text file, with one clear line for everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from recell.data.files import reason
+from recell.errors import DataError
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file, exactly as it stands: line ends and composed characters are left alone.
+
+    A leading byte-order mark is no part of the text. Raises DataError for a file that is missing, a folder,
+    empty, not readable or not UTF-8 (with the offset of the first wrong byte).
+    """
+    path = Path(path)
+    content = _content(path)
+    if content.startswith(_UTF16):
+        raise DataError(f"{path} is UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8 {path}")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start:,} "
+            f"({error.reason}); convert it to UTF-8, with iconv for example"
+        ) from None
+    text = text.removeprefix("\ufeff")
+    if not text:
+        raise DataError(f"{path} is empty; give a file with text in it")
+    return text
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name one text file in it")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; give the path of a UTF-8 text file") from None
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise DataError(f"{path} cannot be read: {why}") from None
