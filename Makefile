@@ -23,12 +23,13 @@ setup: .venv/installed
 	@touch $@
 
 .venv/dependencies: .venv/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(BUILD_TOOLS)
+	@echo "setting up .venv: the first time downloads torch and the tools of development"
+	$(BIN)/python -m pip install -qq --constraint constraints.txt $(BUILD_TOOLS)
 	@touch $@
 
 # An editable install: Python files are read from src/, the native library is compiled into .venv, incrementally.
 .venv/installed: .venv/dependencies $(NATIVE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
 	@touch $@
 
 demo: setup
