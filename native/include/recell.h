@@ -1,0 +1,123 @@
+/* The C ABI of the native runtime. It knows no cell: a *program* is built once, then run many times on buffer pointers.
+ *
+ * Every building call returns an id >= 0, or a negative number, and then rc_last_error() (thread local) says why in one line.
+ * A program is frozen by its first rc_run or rc_pack_bytes; from then on several threads may run it at once.
+ *
+ * Values are elements of the program's type (dtype 0 float, 1 double). T steps, N rows; rows [0, active[t]) are valid at step t, and only
+ * those are ever read or written. Buffers belong to the caller and must live until rc_run returns. Two operands may name the same memory:
+ * an elementwise point may write what it reads, at the same address. */
+#ifndef RECELL_H
+#define RECELL_H
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define RC_API __declspec(dllexport)
+#else
+#define RC_API __attribute__((visibility("default")))
+#endif
+
+#define RC_ABI_VERSION 1
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rc_program rc_program;
+
+/* `buffers`: how many pointers rc_run receives. NULL on error. */
+RC_API rc_program* rc_program_new(int dtype, int buffers);
+RC_API void rc_program_free(rc_program*);
+
+/* --- operands: where a value lives ---------------------------------------------------------------------------------------------------
+ * Address of (step t, row n, unit u) = buffer + (slot(t) * N + n) * ld + column + u. */
+enum rc_slot {
+    RC_STEP = 0,          /* slot = t; the buffer has T slots */
+    RC_NEW = 1,           /* the state after the step, T+1 slots: slot = reverse ? t : t+1 */
+    RC_PREVIOUS = 2,      /* the state before the step, T+1 slots: slot = reverse ? t+1 : t */
+    RC_ROLL_NEW = 3,      /* two slots used in turn by the loop's counter s of processed steps: slot = (s+1) & 1 */
+    RC_ROLL_PREVIOUS = 4, /* slot = s & 1 */
+    RC_ROW = 5,           /* one slot: (N, ld) */
+    RC_VECTOR = 6         /* no step and no row: a parameter vector at buffer + column; ld is ignored; read only */
+};
+RC_API int rc_memory(rc_program*, int buffer, int slot, int64_t ld, int64_t column, int64_t width);
+/* Thread-private; lives within one tile of one stage: written by a point before it is read. */
+RC_API int rc_register(rc_program*, int64_t width);
+/* Thread-private result of a form; the points of the same stage may read and overwrite it. */
+RC_API int rc_tile(rc_program*, int64_t width);
+/* Columns of a register, tile or memory operand; registers and tiles in by_rows stages only. */
+RC_API int rc_view(rc_program*, int operand, int64_t column, int64_t width);
+/* Broadcasts over rows and units. */
+RC_API int rc_constant(rc_program*, double value);
+/* The gradient of a vector: the sum over all valid rows and steps of one phase, written (not added) to buffer + offset at the phase's end. */
+RC_API int rc_accumulator(rc_program*, int buffer, int64_t offset, int64_t width);
+
+/* A weight (rows x columns at buffer + offset, row-major, ld): forms compute M @ v, or M^T @ v if transposed. Packed at the start of a run. */
+RC_API int rc_matrix(rc_program*, int buffer, int64_t offset, int64_t rows, int64_t columns, int64_t ld, int transposed);
+
+/* --- phases run in the order created; stages, states, forms, segments, points and pairs belong to the latest phase / stage / form -------- */
+/* A time loop; t ascends if reverse == backward, else it descends (a backward loop runs against the cell's direction). */
+RC_API int rc_loop(rc_program*, int backward);
+/* The same stages over all valid (t, row) at once. Rows are independent of each other: a stage must not read, through another slot, what
+ * this phase writes. RC_ROLL_* are refused; RC_ROW may be read, not written. */
+RC_API int rc_everywhere(rc_program*);
+/* A state of the current loop. Rows entering at a step: `initial` (RC_ROW or RC_VECTOR operand, or constant) is copied into `previous`;
+ * rows leaving after a step, or at the loop's end: `next` is copied to `final` (RC_ROW operand, or -1). A row with no valid step at all:
+ * `initial` is copied to `final`. */
+RC_API int rc_state(rc_program*, int initial, int previous, int next, int final_);
+/* by_rows = 0: all forms and points have one width (width-1 row scalars aside) and run slab by slab of units; a point of width 1 that
+ * writes memory or an accumulator runs once, and this stage must not read that memory. by_rows = 1: whole rows, widths may differ. */
+RC_API int rc_stage(rc_program*, int by_rows);
+/* destination (tile or memory) = initial (-1: zero; a constant, RC_VECTOR or memory operand) + the sum of its segments. Forms of a stage
+ * run in order, before its points. */
+RC_API int rc_form(rc_program*, int destination, int initial);
+/* += M @ operand. The operand is memory; in a by_units stage, not written by that stage. */
+RC_API int rc_segment(rc_program*, int matrix, int operand);
+/* A pointwise instruction; unused operands are -1. See rc_op. */
+RC_API int rc_point(rc_program*, int op, int destination, int a, int b, int c, int64_t immediate);
+/* Weight gradients. */
+RC_API int rc_outer(rc_program*);
+/* C (a.width x b.width at buffer + offset, row-major, ld) = the sum over all valid (t, row) of a^T b; written, not added. Pairs that share a
+ * or b share its packing. a and b: RC_STEP, RC_NEW, RC_PREVIOUS or RC_ROW operands. */
+RC_API int rc_pair(rc_program*, int a, int b, int buffer, int64_t offset, int64_t ld);
+
+/* --- running ------------------------------------------------------------------------------------------------------------------------- */
+RC_API int64_t rc_pack_bytes(const rc_program*);
+
+typedef struct {
+    int64_t steps, rows;        /* T, N */
+    int reverse;                /* the cell's direction: t descends */
+    const int64_t* active;      /* (T) non-increasing, NULL: all rows */
+    const int64_t* row_numbers; /* (N) names of the rows for coins, NULL: 0..N-1 */
+    uint64_t seed;
+    uint32_t layer, direction;
+    int threads;                /* logical parts; fixes the bits of the result */
+    int keep_packs;             /* packs is already filled: skip packing */
+    void* packs;                /* rc_pack_bytes bytes, 64-byte aligned; NULL: from the pool */
+} rc_call;
+
+/* 0, or a negative number. */
+RC_API int rc_run(rc_program*, void* const* buffers, const rc_call*);
+
+/* --- the rest ------------------------------------------------------------------------------------------------------------------------ */
+RC_API const char* rc_last_error(void);
+RC_API const char* rc_isa(void); /* avx512, avx2, baseline; forced by RECELL_ISA */
+RC_API int rc_abi_version(void);
+/* Opcode by name, -1 unknown:
+ * copy splat add sub mul div mod neg fma (a*b+c) fms (a*b-c) fnma (c-a*b) sigmoid tanh relu exp log sqrt abs sin cos floor softplus silu
+ * maximum minimum where (a != 0 ? b : c) lt le gt ge eq ne reciprocal; by_rows only: sum mean max (destination width 1) softmax;
+ * accumulate (destination an accumulator; of width 1 with a wide a: sums the units too);
+ * coin (b: constant rate; immediate = op_number * 2 + per_step). */
+RC_API int rc_op(const char* name);
+/* torch's GOMP_parallel, omp_get_thread_num, omp_get_num_threads; NULLs: the own pool. */
+RC_API void rc_set_team(void* gomp_parallel, void* omp_get_thread_num, void* omp_get_num_threads);
+/* The workspace pool: 64-byte aligned, reused, thread-safe, fork-safe. NULL when memory is out. */
+RC_API void* rc_alloc(int64_t bytes);
+RC_API void rc_free(void*);
+RC_API void rc_pool_trim(void);       /* gives free blocks back */
+RC_API int64_t rc_pool_bytes(void);   /* held from the system: in use and free */
+RC_API double rc_fma_peak(int threads, int dtype); /* GF/s */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

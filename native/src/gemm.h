@@ -1,0 +1,124 @@
+// The micro-kernel: a block of rows times a panel of vectors, accumulators in registers, A broadcast from row pointers, B packed.
+#pragma once
+#include "simd.h"
+
+namespace {
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int panel_vectors = 4, block_rows = 6;  // 24 accumulators of 32 registers
+#else
+constexpr int panel_vectors = 2, block_rows = 6;  // 12 of 16
+#endif
+
+// GCC 12 loads B again for every row of a small block unless it must believe that the value changed.
+#if defined(__x86_64__)
+#define RC_PIN(v) asm("" : "+v"(v))
+#elif defined(__aarch64__)
+#define RC_PIN(v) asm("" : "+w"(v))
+#else
+#define RC_PIN(v) (void)0
+#endif
+
+// Few accumulators leave the FMA pipeline idle: such blocks split k into several chains, added at the end.
+template <int MR, int NV> constexpr int chains = MR * NV >= 6 ? 1 : MR * NV >= 3 ? 2 : 4;
+
+template <class T, int MR, int NV>
+void block(const T* const* a, int64_t depth, const T* b, T* c, int64_t ldc, bool add) {
+    constexpr int L = lanes<T>, C = chains<MR, NV>;
+    Vec<T> sum[C][MR][NV];
+    const T* row[MR];
+#pragma GCC unroll 8
+    for (int r = 0; r < MR; ++r) row[r] = a[r];
+#pragma GCC unroll 4
+    for (int q = 0; q < C; ++q)
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) sum[q][r][j] = q == 0 && add ? load<T>(c + r * ldc + j * L) : Vec<T>{};
+    int64_t k = 0;
+    for (; k + C <= depth; k += C) {
+#pragma GCC unroll 4
+        for (int q = 0; q < C; ++q) {
+            Vec<T> panel[NV];
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) {
+                panel[j] = load<T>(b + j * L);
+                RC_PIN(panel[j]);
+            }
+#pragma GCC unroll 8
+            for (int r = 0; r < MR; ++r) {
+                const T value = row[r][k + q];
+#pragma GCC unroll 4
+                for (int j = 0; j < NV; ++j) sum[q][r][j] += value * panel[j];
+            }
+            b += NV * L;
+        }
+    }
+    for (; k < depth; ++k, b += NV * L)
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) sum[0][r][j] += row[r][k] * load<T>(b + j * L);
+#pragma GCC unroll 8
+    for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) {
+#pragma GCC unroll 4
+            for (int q = 1; q < C; ++q) sum[0][r][j] += sum[q][r][j];
+            store<T>(c + r * ldc + j * L, sum[0][r][j]);
+        }
+}
+
+template <class T> using Block = void (*)(const T* const*, int64_t, const T*, T*, int64_t, bool);
+
+template <class T, int NV> constexpr Block<T> blocks[block_rows] = {block<T, 1, NV>, block<T, 2, NV>, block<T, 3, NV>,
+                                                                    block<T, 4, NV>, block<T, 5, NV>, block<T, 6, NV>};
+
+// Equal blocks: 32 rows are 6, 6, 5, 5, 5, 5, never 6 x 5 and a slow 2.
+template <class T>
+void gemm(int64_t rows, const T* const* a, int64_t depth, const T* b, int width, T* c, int64_t ldc, bool add) {
+    const Block<T>* by_rows = blocks<T, panel_vectors>;
+    switch (width / lanes<T>) {
+        case 1: by_rows = blocks<T, 1>; break;
+        case 2: by_rows = blocks<T, 2>; break;
+#if defined(__AVX512F__) || defined(__aarch64__)
+        case 3: by_rows = blocks<T, 3>; break;
+#endif
+        default: break;
+    }
+    for (int64_t left = (rows + block_rows - 1) / block_rows; left > 0; --left) {
+        const int64_t take = (rows + left - 1) / left;
+        by_rows[take - 1](a, depth, b, c, ldc, add);
+        a += take;
+        c += take * ldc;
+        rows -= take;
+    }
+}
+
+// Square blocks stay in L1 on both sides.
+template <class T>
+void transpose(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns) {
+    constexpr int64_t side = 16;
+    for (int64_t r0 = 0; r0 < rows; r0 += side)
+        for (int64_t c0 = 0; c0 < columns; c0 += side) {
+            const int64_t r1 = r0 + side < rows ? r0 + side : rows, c1 = c0 + side < columns ? c0 + side : columns;
+            for (int64_t c = c0; c < c1; ++c)
+                for (int64_t r = r0; r < r1; ++r) destination[c * ldd + r] = source[r * lds + c];
+        }
+}
+
+// Twelve chains hide the latency of two FMA pipes.
+template <class T> double fma_work(int64_t repeats, T* sink) {
+    constexpr int count = 12;
+    Vec<T> sum[count];
+    Vec<T> a = splat(T(0.999)), b = splat(T(0.001));
+    for (int i = 0; i < count; ++i) sum[i] = splat(T(i));
+    for (int64_t n = 0; n < repeats; ++n)
+#pragma GCC unroll 12
+        for (int i = 0; i < count; ++i) sum[i] = sum[i] * a + b;
+    for (int i = 1; i < count; ++i) sum[0] += sum[i];
+    store<T>(sink, sum[0]);
+    return 2.0 * count * lanes<T> * double(repeats);
+}
+
+}  // namespace

@@ -1,0 +1,45 @@
+// What one instruction set provides to the engine: a table of functions on raw pointers. The engine itself is compiled once, for the
+// baseline, and calls through this table.
+#pragma once
+#include <cstdint>
+
+#include "ops.h"
+
+namespace recell {
+
+// One pointwise instruction on a tile of rows x width. d and p[i] are the first elements, ds and s[i] the distances between rows (0: the
+// row is broadcast). d may equal a p[i] of the same stride.
+template <class T> using PointFunction = void (*)(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s);
+
+// The counter generator's inputs below the row, folded into one hash (coin.h).
+struct CoinRow {
+    uint32_t hash, unit, step;
+    uint64_t threshold;
+};
+
+template <class T> struct Kernels {
+    int lanes;          // elements of a vector
+    int panel;          // elements of a full weight panel: the micro-kernel's width
+    int slab;           // elements of a slab of units: whole panels
+    PointFunction<T> point[op_count];  // null: the engine runs that op itself
+
+    // c[r, 0:width] (ldc) = (add ? c : 0) + sum over k of a[r][k] * b[k, :], for any number of rows. b: one panel, packed [k][width], 64-byte
+    // aligned; width: whole vectors, at most a panel.
+    void (*gemm)(int64_t rows, const T* const* a, int64_t depth, const T* b, int width, T* c, int64_t ldc, bool add);
+    // destination[c * ldd + r] = source[r * lds + c]
+    void (*transpose)(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns);
+    // d[r, :] += a[r, :]
+    void (*add_rows)(int64_t rows, int64_t width, T* d, int64_t ds, const T* a, int64_t as);
+    // sum[u] += the sum over rows of a[r, u];  the same with the units summed too, into sum[0]
+    void (*accumulate)(int64_t rows, int64_t width, T* sum, const T* a, int64_t as);
+    void (*accumulate_all)(int64_t rows, int64_t width, T* sum, const T* a, int64_t as);
+    void (*coin)(CoinRow row, int64_t width, T* d);
+    // Runs independent FMA chains; returns the number of floating point operations done.
+    double (*fma_work)(int64_t repeats, T* sink);
+};
+
+// Of the instruction set in use; chosen at the first call (dispatch.cpp).
+template <class T> const Kernels<T>& kernels();
+const char* instruction_set();
+
+}  // namespace recell

@@ -1,0 +1,202 @@
+// The pointwise instructions: one functor an op, mapped over a tile of rows.
+#pragma once
+#include "kernels.h"
+#include "vector_math.h"
+
+namespace {
+
+using recell::CoinRow;
+
+// 1.0 / 0.0 from a comparison's all-ones mask.
+template <class T> RC_INLINE Vec<T> truth(Int<T> mask) { return as_vector<T>((Unsigned<T>)mask & as_bits<T>(splat(T(1)))); }
+
+RC_INLINE float libm_log(float x) { return __builtin_logf(x); }
+RC_INLINE double libm_log(double x) { return __builtin_log(x); }
+RC_INLINE float libm_log1p(float x) { return __builtin_log1pf(x); }
+RC_INLINE double libm_log1p(double x) { return __builtin_log1p(x); }
+RC_INLINE float libm_sin(float x) { return __builtin_sinf(x); }
+RC_INLINE double libm_sin(double x) { return __builtin_sin(x); }
+RC_INLINE float libm_cos(float x) { return __builtin_cosf(x); }
+RC_INLINE double libm_cos(double x) { return __builtin_cos(x); }
+RC_INLINE float libm_sqrt(float x) { return __builtin_sqrtf(x); }
+RC_INLINE double libm_sqrt(double x) { return __builtin_sqrt(x); }
+RC_INLINE float libm_floor(float x) { return __builtin_floorf(x); }
+RC_INLINE double libm_floor(double x) { return __builtin_floor(x); }
+RC_INLINE float libm_fmod(float x, float y) { return __builtin_fmodf(x, y); }
+RC_INLINE double libm_fmod(double x, double y) { return __builtin_fmod(x, y); }
+
+// The remainder with the sign of the divisor, like NumPy.
+template <class T> RC_INLINE T modulo(T a, T b) {
+    T r = libm_fmod(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+#define RC_UNARY(Name, expression)                                                                                                      \
+    template <class T> struct Name {                                                                                                    \
+        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T>, Vec<T>) { return expression; }                                                  \
+    };
+#define RC_BINARY(Name, expression)                                                                                                     \
+    template <class T> struct Name {                                                                                                    \
+        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T>) { return expression; }                                                \
+    };
+#define RC_TERNARY(Name, expression)                                                                                                    \
+    template <class T> struct Name {                                                                                                    \
+        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T> c) { return expression; }                                              \
+    };
+
+RC_UNARY(Copy, a)
+RC_UNARY(Neg, -a)
+RC_UNARY(Sigmoid, sigmoid<T>(a))
+RC_UNARY(Tanh, tanh<T>(a))
+RC_UNARY(Relu, a < T(0) ? Vec<T>{} : a)  // NaN < 0 is false: it stays
+RC_UNARY(Exp, exp_full<T>(a))
+RC_UNARY(Log, each<T>(a, [](T x) { return libm_log(x); }))
+RC_UNARY(Sqrt, each<T>(a, [](T x) { return libm_sqrt(x); }))
+RC_UNARY(Abs, as_vector<T>(as_bits<T>(a) << 1 >> 1))
+RC_UNARY(Sin, each<T>(a, [](T x) { return libm_sin(x); }))
+RC_UNARY(Cos, each<T>(a, [](T x) { return libm_cos(x); }))
+RC_UNARY(Floor, each<T>(a, [](T x) { return libm_floor(x); }))
+RC_UNARY(Silu, a * sigmoid<T>(a))
+RC_UNARY(Reciprocal, T(1) / a)
+// max(a, 0) + log1p(exp(-|a|)): neither overflows nor loses a small result.
+RC_UNARY(Softplus, (a < T(0) ? Vec<T>{} : a) + each<T>(exp_flushed<T>(-Abs<T>::apply(a, a, a)), [](T x) { return libm_log1p(x); }))
+RC_BINARY(Add, a + b)
+RC_BINARY(Sub, a - b)
+RC_BINARY(Mul, a * b)
+RC_BINARY(Div, a / b)
+template <class T> struct Mod {
+    static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T>) {
+        Vec<T> y;
+        for (int i = 0; i < lanes<T>; ++i) y[i] = modulo<T>(a[i], b[i]);
+        return y;
+    }
+};
+RC_BINARY(Maximum, ((a > b) | (a != a)) ? a : b)  // a NaN in either operand comes out
+RC_BINARY(Minimum, ((a < b) | (a != a)) ? a : b)
+RC_BINARY(Less, truth<T>(a < b))
+RC_BINARY(LessEqual, truth<T>(a <= b))
+RC_BINARY(Greater, truth<T>(a > b))
+RC_BINARY(GreaterEqual, truth<T>(a >= b))
+RC_BINARY(Equal, truth<T>(a == b))
+RC_BINARY(NotEqual, truth<T>(a != b))
+RC_TERNARY(Fma, a * b + c)
+RC_TERNARY(Fms, a * b - c)
+RC_TERNARY(Fnma, c - a * b)
+RC_TERNARY(Where, a != T(0) ? b : c)
+
+#undef RC_UNARY
+#undef RC_BINARY
+#undef RC_TERNARY
+
+// Loads all operands of a vector before it stores: d may be one of them.
+template <class T, template <class> class F, int arity>
+void map(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
+    bool compact = ds == width;
+    for (int i = 0; i < arity; ++i) compact = compact && s[i] == width;
+    if (compact) {
+        width *= rows;
+        rows = 1;
+    }
+    const T *a = p[0], *b = arity > 1 ? p[1] : a, *c = arity > 2 ? p[2] : a;
+    const int64_t as = s[0], bs = arity > 1 ? s[1] : 0, cs = arity > 2 ? s[2] : 0;
+    for (int64_t r = 0; r < rows; ++r, d += ds, a += as, b += bs, c += cs) {
+        int64_t i = 0;
+        for (; i + lanes<T> <= width; i += lanes<T>)
+            store<T>(d + i, F<T>::apply(load<T>(a + i), load<T>(b + i), load<T>(c + i)));
+        if (i < width) {
+            int n = int(width - i);
+            store_part(d + i, F<T>::apply(load_part(a + i, n), load_part(b + i, n), load_part(c + i, n)), n);
+        }
+    }
+}
+
+template <class T> void splat_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
+    for (int64_t r = 0; r < rows; ++r, d += ds) {
+        Vec<T> v = splat(p[0][r * s[0]]);
+        int64_t i = 0;
+        for (; i + lanes<T> <= width; i += lanes<T>) store<T>(d + i, v);
+        if (i < width) store_part(d + i, v, int(width - i));
+    }
+}
+
+template <class T> RC_INLINE T row_sum(const T* a, int64_t width) {
+    Vec<T> total{};
+    int64_t i = 0;
+    for (; i + lanes<T> <= width; i += lanes<T>) total += load<T>(a + i);
+    if (i < width) total += load_part(a + i, int(width - i));
+    T sum = 0;
+    for (int k = 0; k < lanes<T>; ++k) sum += total[k];
+    return sum;
+}
+
+template <class T> RC_INLINE T row_max(const T* a, int64_t width) {
+    T best = a[0];
+    for (int64_t i = 1; i < width; ++i) best = (a[i] > best) | (a[i] != a[i]) ? a[i] : best;
+    return best;
+}
+
+// In these `width` is the operand's; the destination has width 1.
+template <class T> void sum_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
+    for (int64_t r = 0; r < rows; ++r) d[r * ds] = row_sum<T>(p[0] + r * s[0], width);
+}
+template <class T> void mean_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
+    for (int64_t r = 0; r < rows; ++r) d[r * ds] = row_sum<T>(p[0] + r * s[0], width) / T(width);
+}
+template <class T> void max_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
+    for (int64_t r = 0; r < rows; ++r) d[r * ds] = row_max<T>(p[0] + r * s[0], width);
+}
+
+template <class T> void softmax_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
+    for (int64_t r = 0; r < rows; ++r, d += ds) {
+        const T* a = p[0] + r * s[0];
+        const T largest = row_max<T>(a, width);
+        int64_t i = 0;
+        for (; i + lanes<T> <= width; i += lanes<T>) store<T>(d + i, exp_flushed<T>(load<T>(a + i) - largest));
+        if (i < width) store_part(d + i, exp_flushed<T>(load_part(a + i, int(width - i)) - largest), int(width - i));
+        const T scale = T(1) / row_sum<T>(d, width);
+        for (i = 0; i < width; ++i) d[i] *= scale;
+    }
+}
+
+template <class T> void add_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* a, int64_t as) {
+    const T* p[3] = {d, a, nullptr};
+    const int64_t s[3] = {ds, as, 0};
+    map<T, Add, 2>(rows, width, d, ds, p, s);
+}
+
+template <class T> void accumulate(int64_t rows, int64_t width, T* sum, const T* a, int64_t as) {
+    int64_t i = 0;
+    for (; i + lanes<T> <= width; i += lanes<T>) {
+        Vec<T> total{};
+        for (int64_t r = 0; r < rows; ++r) total += load<T>(a + r * as + i);
+        store<T>(sum + i, load<T>(sum + i) + total);
+    }
+    if (i == width) return;
+    const int n = int(width - i);
+    Vec<T> total{};
+    for (int64_t r = 0; r < rows; ++r) total += load_part(a + r * as + i, n);
+    store_part(sum + i, load_part(sum + i, n) + total, n);
+}
+
+template <class T> void accumulate_all(int64_t rows, int64_t width, T* sum, const T* a, int64_t as) {
+    T total = 0;
+    for (int64_t r = 0; r < rows; ++r) total += row_sum<T>(a + r * as, width);
+    sum[0] += total;
+}
+
+RC_INLINE uint32_t mix(uint32_t v) {
+    v ^= v >> 16;
+    v *= 0x7feb352du;
+    v ^= v >> 15;
+    v *= 0x846ca68bu;
+    return v ^ v >> 16;
+}
+
+template <class T> void coin(CoinRow row, int64_t width, T* d) {
+    for (int64_t i = 0; i < width; ++i) {
+        const uint32_t h = mix(mix(row.hash ^ (row.unit + uint32_t(i))) ^ row.step);
+        d[i] = h < row.threshold ? T(1) : T(0);
+    }
+}
+
+}  // namespace
