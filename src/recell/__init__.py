@@ -1,8 +1,62 @@
-"""recell: a recurrent cell is written once, the way a paper writes it, and everything else is derived from it."""
+"""recell: a recurrent cell is written once, as its equations; everything else is derived from them."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from recell import cells
 from recell._version import __version__
 from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError
+from recell.language.cell import Cell, cell
+from recell.language.functions import (
+    absolute as abs,  # noqa: A004 - the language's own name
+)
+from recell.language.functions import (
+    coin,
+    concat,
+    cos,
+    dropout,
+    exp,
+    floor,
+    log,
+    maximum,
+    mean,
+    minimum,
+    normalize,
+    relu,
+    sigmoid,
+    silu,
+    sin,
+    softmax,
+    softplus,
+    split,
+    sqrt,
+    tanh,
+    where,
+)
+from recell.language.functions import (
+    total as sum,  # noqa: A004 - the language's own name
+)
 
-__all__ = ["CellError", "DataError", "ModelError", "RecellError", "ShapeError", "__version__"]
+if TYPE_CHECKING:
+    from recell.nn.accelerate import accelerate
+
+# Imported at first use: what they stand on is heavy (torch) or wide.
+_LAZY = {"accelerate": "recell.nn.accelerate", "load": "recell.tasks.base"}
+_MODULES = ("by_hand", "compiler", "data", "decoding", "explain", "modifiers", "nn", "runtime", "tasks", "training", "worked")
+
+__all__ = [
+    "Cell", "CellError", "DataError", "ModelError", "RecellError", "ShapeError", "__version__", "abs",
+    "cell", "cells", "coin", "concat", "cos", "dropout", "exp", "floor", "log", "maximum", "mean", "minimum", "normalize",
+    "relu", "sigmoid", "silu", "sin", "softmax", "softplus", "split", "sqrt", "sum", "tanh", "where",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _MODULES and importlib.util.find_spec(f"recell.{name}") is not None:
+        return importlib.import_module(f"recell.{name}")
+    raise AttributeError(f"module 'recell' has no attribute {name!r}")

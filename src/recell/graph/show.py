@@ -1,0 +1,192 @@
+"""A graph as text, LaTeX and DOT, with the author's names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from recell.graph.graph import Graph, Node
+from recell.graph.ops import OPS
+
+_PRECEDENCE = {"lt": 1, "le": 1, "gt": 1, "ge": 1, "eq": 1, "ne": 1, "add": 2, "sub": 2, "mul": 3, "div": 3, "mod": 3,
+               "product": 3, "matmul": 3, "neg": 4}
+_ATOM = 9
+
+
+@dataclass(frozen=True)
+class Style:
+    """How leaves and operators look in one notation."""
+
+    leaf: Callable[[Graph, Node], str]
+    name: Callable[[str], str]  # a named value of this step
+    operator: Callable[[str], str]
+    call: Callable[[str, list[str], Node], str]
+    group: Callable[[str], str]
+    number: Callable[[float], str]
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"
+
+
+def text(graph: Graph) -> str:
+    """One equation a line: `i[t] = sigmoid(W_i @ x[t] + U_i @ h[t-1] + b_i)`."""
+    style = Style(_text_leaf, lambda name: f"{name}[t]", lambda op: f" {OPS[op].infix} ", _text_call,
+                  lambda inner: f"({inner})", _number)
+    return "\n".join(f"{left} = {right}" for left, right in _equations(graph, style))
+
+
+def latex(graph: Graph) -> str:
+    """The same as a LaTeX aligned block."""
+    style = Style(_latex_leaf, lambda name: _latex_name(name, "t"), _latex_operator, _latex_call,
+                  lambda inner: rf"\left({inner}\right)", _number)
+    rows = [rf"  {left} &= {right}" for left, right in _equations(graph, style)]
+    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+
+def dot(graph: Graph, title: str) -> str:
+    """The step graph for Graphviz: boxes are ops, dashed arrows carry a state to the next step."""
+    names = display_names(graph)
+    lines = [f'digraph "{title}" {{', "  rankdir=BT; node [shape=box, fontname=Helvetica];"]
+    for place, node in enumerate(graph.nodes):
+        label = names.get(place) or (_text_leaf(graph, node) if not node.inputs else node.op)
+        if place in names:
+            label = f"{names[place]} = {node.op}"
+        shape = ", shape=ellipse" if OPS[node.op].kind == "leaf" else ""
+        lines.append(f'  n{place} [label="{label}"{shape}];')
+        lines += [f"  n{i} -> n{place};" for i in node.inputs]
+    lines += [f"  n{s.after} -> n{s.before} [style=dashed, constraint=false];" for s in graph.states]
+    return "\n".join([*lines, "}"])
+
+
+def display_names(graph: Graph) -> dict[int, str]:
+    """Node -> name: a state's new value bears the state's name; a name bound twice gets primes but for its last binding."""
+    final = {s.after: s.name for s in graph.states}
+    last = {name: node for name, node in graph.names}
+    result: dict[int, str] = {}
+    for name, node in graph.names:
+        is_last = last[name] == node and (node in final or name not in final.values())
+        result[node] = name if is_last else name + "'" * _binding(graph, name, node)
+    return {**result, **{node: name for node, name in final.items() if graph.nodes[node].inputs}}
+
+
+def _binding(graph: Graph, name: str, node: int) -> int:
+    nodes = [n for other, n in graph.names if other == name]
+    return nodes.index(node) + 1
+
+
+def _equations(graph: Graph, style: Style) -> list[tuple[str, str]]:
+    names = display_names(graph)
+    rows = []
+    for node in sorted(names):
+        rows.append((style.name(names[node]), _expression(graph, node, names, style)[0]))
+    for state in graph.states:
+        if names.get(state.after) != state.name:
+            rows.append((style.name(state.name), _operand(graph, state.after, names, style, 0)))
+    unnamed = [n for n, s in zip(graph.output, graph.output_states, strict=True) if s < 0 and n not in names]
+    rows += [(style.name("output"), _operand(graph, n, names, style, 0)) for n in unnamed]
+    return rows
+
+
+def _operand(graph: Graph, node: int, names: dict[int, str], style: Style, outer: int, right: bool = False) -> str:
+    if node in names:
+        return style.name(names[node])
+    inner, precedence = _expression(graph, node, names, style)
+    needs_group = precedence < outer or (right and precedence == outer)
+    return style.group(inner) if needs_group else inner
+
+
+def _expression(graph: Graph, place: int, names: dict[int, str], style: Style) -> tuple[str, int]:
+    node = graph.nodes[place]
+    row = OPS[node.op]
+    if row.kind == "leaf" and node.op != "coin":
+        if node.op == "constant":
+            return style.number(node.attributes[0]), _ATOM if node.attributes[0] >= 0 else 4
+        return style.leaf(graph, node), _ATOM
+    if row.infix is not None:
+        level = _PRECEDENCE[node.op]
+        left = _operand(graph, node.inputs[0], names, style, level)
+        right = _operand(graph, node.inputs[1], names, style, level, right=True)
+        return left + style.operator(node.op) + right, level
+    if node.op == "neg":
+        return "-" + _operand(graph, node.inputs[0], names, style, 4), 4
+    level = _ATOM if node.op == "transpose" else 0
+    arguments = [_operand(graph, i, names, style, level) for i in node.inputs]
+    return style.call(node.op, arguments, node), _ATOM
+
+
+def _text_leaf(graph: Graph, node: Node) -> str:
+    match node.op:
+        case "input":
+            return "x[t]"
+        case "state":
+            name = graph.states[node.attributes[0]].name
+            return "t" if name == "t" else f"{name}[t-1]"
+        case "parameter":
+            return graph.parameters[node.attributes[0]].name
+        case "elapsed":
+            return "dt"
+        case "extent":
+            return str(node.attributes[0])
+        case _:
+            return node.op
+
+
+def _text_call(op: str, arguments: list[str], node: Node) -> str:
+    match op:
+        case "transpose":
+            return f"{arguments[0]}.T"
+        case "slice":
+            start, size = node.attributes
+            return f"{arguments[0]}[{start} : {start + size}]"
+        case "coin":
+            return f"coin({node.attributes[0]:g}, {node.attributes[1]})"
+        case _:
+            return f"{op}({', '.join(arguments)})"
+
+
+def _latex_name(name: str, time: str | None) -> str:
+    """`W_i` -> `W_{i}`, and a time index joins the subscript; several letters are upright."""
+    primes = len(name) - len(name.rstrip("'"))
+    head, *subscripts = name.rstrip("'").split("_")
+    head = head if len(head) == 1 else _greek(head)
+    inside = ",".join([*(s if len(s) == 1 else _greek(s) for s in subscripts), *([time] if time else [])])
+    return head + "'" * primes + (f"_{{{inside}}}" if inside else "")
+
+
+_GREEK = re.compile(r"^(alpha|beta|gamma|delta|epsilon|zeta|eta|theta|lambda|mu|nu|xi|rho|sigma|tau|phi|psi|omega)$")
+
+
+def _greek(word: str) -> str:
+    return "\\" + word if _GREEK.match(word) else rf"\mathrm{{{word}}}"
+
+
+def _latex_leaf(graph: Graph, node: Node) -> str:
+    match node.op:
+        case "input":
+            return "x_{t}"
+        case "state":
+            name = graph.states[node.attributes[0]].name
+            return "t" if name == "t" else _latex_name(name, "t-1")
+        case "parameter":
+            return _latex_name(graph.parameters[node.attributes[0]].name, None)
+        case "elapsed":
+            return r"\Delta t"
+        case _:
+            return _text_leaf(graph, node)
+
+
+def _latex_operator(op: str) -> str:
+    special = {"mul": r" \odot ", "div": " / ", "product": " ", "matmul": " ", "mod": r" \bmod "}
+    return special.get(op) or f" {OPS[op].latex or OPS[op].infix} "
+
+
+def _latex_call(op: str, arguments: list[str], node: Node) -> str:
+    if op == "transpose":
+        return rf"{arguments[0]}^\top"
+    if op == "slice":
+        start, size = node.attributes
+        return rf"{arguments[0]}_{{[{start} : {start + size}]}}"
+    head = OPS[op].latex or rf"\operatorname{{{op.replace('_', ' ')}}}"
+    return rf"{head}\left({', '.join(arguments)}\right)"

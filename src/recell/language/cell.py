@@ -1,0 +1,296 @@
+"""`@cell`: a function of symbols becomes an immutable Cell, checked at definition."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, overload
+
+from recell.errors import CellError, ModelError, ShapeError, unknown
+from recell.graph import serial, show, verify
+from recell.graph.graph import Graph, ParameterInfo, State
+from recell.graph.size import Size
+from recell.language.finish import finish
+from recell.language.trace import record
+
+REQUIRED = object()  # the value of a constant that has no default
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A leaf parameter with numbers for sizes."""
+
+    name: str
+    shape: tuple[int, ...]
+    trainable: bool
+    init: Any
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What `@cell` was given: kept so that constants can be set and the cell recorded again."""
+
+    function: Callable[..., Any]
+    sizes: tuple[tuple[str, Size], ...]
+    initial: tuple[tuple[str, float], ...]
+    output: tuple[str, ...] | None
+    constants: tuple[tuple[str, Any], ...]
+
+
+class Cell:
+    """A recurrent cell: one step as a graph. Immutable; equal cells compute the same (names do not count)."""
+
+    __slots__ = ("_definition", "_graph", "_key", "defaults", "name")
+    _graph: Graph | None
+
+    def __init__(self, name: str, graph: Graph | None, defaults: Mapping[str, int],
+                 definition: Definition | None = None) -> None:
+        set_ = object.__setattr__
+        set_(self, "name", name)
+        set_(self, "_graph", graph)
+        set_(self, "_key", graph.key if graph else None)
+        set_(self, "defaults", dict(defaults))
+        set_(self, "_definition", definition)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise CellError(f"a Cell is immutable; came an assignment to {name!r}; write a new cell or cell.with_(...)")
+
+    # -- identity -------------------------------------------------------------------------------------------------
+    @property
+    def graph(self) -> Graph:
+        if self._graph is None:
+            names = ", ".join(self.open_constants)
+            example = f"{self.name}({self.open_constants[0]}=...)"
+            raise CellError(f"{self.name} needs its constants first: {names}; came none; write {example}")
+        return self._graph
+
+    @property
+    def key(self) -> str:
+        """The structural hash: what a cache of compiled things may use."""
+        return self._key or self.graph.key  # the graph names the constants of an open cell
+
+    @property
+    def open_constants(self) -> tuple[str, ...]:
+        constants = self._definition.constants if self._definition else ()
+        return tuple(name for name, value in constants if value is REQUIRED)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"Cell({self.name})" if self._graph else f"Cell({self.name}, open: {', '.join(self.open_constants)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Cell.from_json, (self.to_json(),)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Cell:
+        return self
+
+    # -- constants ------------------------------------------------------------------------------------------------
+    def __call__(self, *positional: object, **constants: Any) -> Cell:
+        """A new cell with these constants."""
+        if positional:
+            raise CellError(f"{self.name} takes its constants by name; came {len(positional)} positional; "
+                            f"write {self.name}(name=value)")
+        if self._definition is None:
+            raise CellError(f"{self.name} was loaded and is closed: its constants are fixed; came {sorted(constants)}; "
+                            "write the cell from its definition")
+        known = dict(self._definition.constants)
+        for name in constants:
+            if name not in known:
+                raise CellError(f"{self.name} has no constant {name!r}; {unknown('constant', name, known)}"
+                                if known else f"{self.name} has no constants; came {name}; write {self.name}")
+            _check_constant(self.name, name, constants[name])
+        merged = tuple((name, constants.get(name, value)) for name, value in known.items())
+        d = self._definition
+        return _define(self.name, Definition(d.function, d.sizes, d.initial, d.output, merged), self.defaults)
+
+    # -- sizes ----------------------------------------------------------------------------------------------------
+    @property
+    def states(self) -> tuple[State, ...]:
+        return self.graph.states
+
+    def resolve(self, input_size: int, hidden_size: int, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Every size symbol's number; ShapeError where one is missing, unknown or does not fit."""
+        given = {"input": input_size, "hidden": hidden_size, **self.defaults, **(sizes or {})}
+        for name, number in given.items():
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ShapeError(f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
+                                 f"write {name}_size=64" if name in ("input", "hidden") else
+                                 f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
+                                 f"write sizes={{{name!r}: 40}}")
+        used = self._symbols()
+        for name in sizes or {}:
+            if name not in used:
+                raise ShapeError(f"{self.name} has no size {name!r}; " + unknown("size", name, used or {"input"}))
+        missing = sorted(used - given.keys())
+        if missing:
+            raise ShapeError(f"{self.name} needs a number for {', '.join(missing)}; came {sorted(given)}; "
+                             f"write sizes={{{missing[0]!r}: 40}}")
+        forced = self.graph.forced_input
+        if forced is not None and forced.evaluate(given) != input_size:
+            raise ShapeError(f"{self.name} needs an input as wide as {forced}, {forced.evaluate(given)}; "
+                             f"came input_size={input_size}; write input_size={forced.evaluate(given)}")
+        for node in self.graph.nodes:
+            for size in node.shape.dims:
+                size.evaluate(given)
+        return given
+
+    def _symbols(self) -> set[str]:
+        found = {s for node in self.graph.nodes for size in node.shape.dims for s in size.symbols}
+        return found | set(self.graph.forced_input.symbols if self.graph.forced_input else ())
+
+    def parameters(self, sizes: Mapping[str, int]) -> tuple[Parameter, ...]:
+        """The leaf parameters by first use, under the author's names."""
+        return tuple(_sized(info, sizes) for info in self.graph.parameters)
+
+    def state_sizes(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        return tuple(1 if s.size is None else s.size.evaluate(sizes) for s in self.states)
+
+    def output_size(self, sizes: Mapping[str, int]) -> int:
+        shapes = [self.graph.nodes[n].shape for n in self.graph.output]
+        return sum(s.dims[0].evaluate(sizes) if s.dims else 1 for s in shapes)
+
+    @property
+    def output_is_local(self) -> bool:
+        return any(index < 0 for index in self.graph.output_states)
+
+    @property
+    def brings_output(self) -> bool:
+        """True if the cell has its own output layer (a size symbol `output`): only the last layer may be one."""
+        return "output" in self._symbols()
+
+    @property
+    def uses_time(self) -> bool:
+        return any(s.size is None for s in self.states)
+
+    @property
+    def uses_elapsed(self) -> bool:
+        return self.graph.uses_elapsed
+
+    @property
+    def has_coins(self) -> bool:
+        return self.graph.has_coins
+
+    # -- saying what it is ----------------------------------------------------------------------------------------
+    def equations(self) -> str:
+        """The equations as text, with the author's names."""
+        return show.text(self.graph)
+
+    def latex(self) -> str:
+        """The equations as a LaTeX `aligned` block."""
+        return show.latex(self.graph)
+
+    def diagram(self) -> str:
+        """The step graph in DOT."""
+        return show.dot(self.graph, self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The step graph as data: what a saved model carries."""
+        return {"name": self.name, "defaults": self.defaults, "graph": serial.to_json(self.graph)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Cell:
+        """A closed cell from its data; ModelError if the graph does not verify. Runs no code of the cell's author."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("name"), str) or not data["name"].isidentifier():
+            raise ModelError("a saved cell must have a name; came none that is a Python name; save the model again")
+        graph = serial.from_json(data.get("graph"))
+        verify.verify(graph, ModelError)
+        defaults = data.get("defaults", {})
+        if not isinstance(defaults, dict) or not all(isinstance(v, int) for v in defaults.values()):
+            raise ModelError("a saved cell's default sizes must be whole numbers; came others; save the model again")
+        return Cell(data["name"], graph, defaults)
+
+
+def _sized(info: ParameterInfo, sizes: Mapping[str, int]) -> Parameter:
+    return Parameter(info.name, tuple(d.evaluate(sizes) for d in info.shape.dims), info.trainable, info.init)
+
+
+@overload
+def cell(function: Callable[..., Any], /) -> Cell: ...
+@overload
+def cell(*, sizes: Mapping[str, Any] | None = None, defaults: Mapping[str, int] | None = None,
+         output: str | tuple[str, ...] | None = None,
+         initial: Mapping[str, float] | None = None) -> Callable[[Callable[..., Any]], Cell]: ...
+
+
+def cell(function: Callable[..., Any] | None = None, /, *, sizes: Mapping[str, Any] | None = None,
+         defaults: Mapping[str, int] | None = None, output: str | tuple[str, ...] | None = None,
+         initial: Mapping[str, float] | None = None) -> Any:
+    """Makes a Cell of a function `(p, x, *states, *, constants)` that returns its new states.
+
+    sizes: names of states or locals -> a number or a linear expression of size symbols (`"context"`, `"2*hidden"`).
+    defaults: size symbol -> number. output: a state or local, or a tuple of them (the first state if not given).
+    initial: state -> the number that a missing state is filled with (0 if not given).
+    Raises CellError with the line, what came and what to write.
+    """
+    def make(function: Callable[..., Any]) -> Cell:
+        names = (output,) if isinstance(output, str) else output
+        constants = _constants(function)
+        parsed = tuple((name, Size.parse(size)) for name, size in (sizes or {}).items())
+        start = tuple((name, float(value)) for name, value in (initial or {}).items())
+        definition = Definition(function, parsed, start, names, constants)
+        made = _define(function.__name__, definition, defaults or {})
+        return made
+
+    return make(function) if function is not None else make
+
+
+def _constants(function: Callable[..., Any]) -> tuple[tuple[str, Any], ...]:
+    result = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            value = REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default
+            if value is not REQUIRED:
+                _check_constant(function.__name__, name, value)
+            result.append((name, value))
+        elif parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            raise CellError(f"{function.__name__}: arguments are p, x, the states, and keyword-only constants; came {parameter}; "
+                            "write def Cell(p, x, h, *, constant=1.0)")
+        elif parameter.default is not inspect.Parameter.empty:
+            raise CellError(f"{function.__name__}: a state has no default; came {parameter}; "
+                            "write a constant after *, an initial state by @cell(initial={...})")
+    return tuple(result)
+
+
+def _check_constant(cell_name: str, name: str, value: Any) -> None:
+    if isinstance(value, tuple):
+        for part in value:
+            _check_constant(cell_name, name, part)
+    elif not (isinstance(value, (int, float, str)) or callable(value)):
+        raise CellError(f"the constant {name!r} of {cell_name} must be a number, string, boolean, op, or a tuple of them; "
+                        f"came {type(value).__name__}; write a number or a tuple")
+
+
+def _define(name: str, definition: Definition, defaults: Mapping[str, int]) -> Cell:
+    arguments = _arguments(name, definition.function)
+    states = [a for a in arguments if a not in ("x", "dt", "t")]
+    table = dict(definition.sizes)
+    for key in dict(definition.initial):
+        if key not in states:
+            raise CellError(f"{name}: initial names no state: " + unknown("state", key, states))
+    if any(value is REQUIRED for _, value in definition.constants):
+        return Cell(name, None, defaults, definition)
+    sizes: dict[str, Size | None] = {s: table.get(s, Size.symbol("hidden")) for s in states}
+    if "t" in arguments:
+        sizes = {a: (None if a == "t" else sizes[a]) for a in arguments if a in sizes or a == "t"}
+    tracer, returned = record(name, definition.function, arguments, sizes, table, dict(definition.constants))
+    graph = finish(tracer, returned, sizes, definition.output, dict(definition.initial))
+    verify.verify(graph, CellError)
+    return Cell(name, graph, defaults, definition)
+
+
+def _arguments(name: str, function: Callable[..., Any]) -> tuple[str, ...]:
+    positional = [n for n, p in inspect.signature(function).parameters.items()
+                  if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    if len(positional) < 3:
+        raise CellError(f"{name}: a cell takes p, x and at least one state; came ({', '.join(positional)}); "
+                        f"write def {name}(p, x, h)")
+    states = [a for a in positional[2:] if a not in ("t", "dt")]
+    if not states:
+        raise CellError(f"{name}: a cell has at least one state; came ({', '.join(positional)}); write def {name}(p, x, h)")
+    return ("x", *positional[2:])
