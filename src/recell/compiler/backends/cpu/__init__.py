@@ -1,0 +1,1 @@
+"""The plan run by the native runtime on the processor."""

@@ -1,0 +1,1 @@
+"""The plan run with torch ops, on any device, differentiated by torch's autograd."""
