@@ -62,9 +62,10 @@ class Sampling:
         probabilities = self.probabilities(logits)
         if self.temperature == 0:
             return int(probabilities.argmax())
-        cumulative: Probabilities = probabilities.cumsum()
+        cumulative = probabilities.cumsum()
         drawn = generator.random() * cumulative[-1]
-        return int(cumulative.searchsorted(drawn, side="right"))
+        last = np.flatnonzero(probabilities)[-1]  # rounding may bring the number drawn up to the very end
+        return int(min(np.count_nonzero(cumulative <= drawn), last))
 
 
 def sample(

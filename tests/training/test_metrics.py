@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from recell.errors import DataError
+from recell.training.metrics import MetricsLog, read_records
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_going_back_drops_what_will_come_again(tmp_path, on_disk: bool) -> None:
+    log = MetricsLog(tmp_path / "m.jsonl" if on_disk else None)
+    for step in (1, 2, 3, 4):
+        log.append({"step": step, "loss": step / 3})
+    log.restart(2)
+    log.append({"step": 3, "loss": 9.0})
+    assert [record["step"] for record in log.records] == [1, 2, 3]
+    if on_disk:
+        assert read_records(tmp_path / "m.jsonl") == log.records
+
+
+def test_a_line_cut_off_by_a_kill_does_not_count(tmp_path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": 2}\n{"ste')
+    log = MetricsLog(path)
+    log.restart(5)
+    log.append({"step": 3})
+    assert path.read_bytes() == b'{"step": 1}\n{"step": 2}\n{"step": 3}\n'
+
+
+def test_a_disk_that_refuses_says_so(tmp_path) -> None:
+    with pytest.raises(DataError, match="could not write"):
+        MetricsLog(tmp_path / "none" / "m.jsonl").append({"step": 1})
+    assert read_records(tmp_path / "none") == []
