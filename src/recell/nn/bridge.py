@@ -1,0 +1,334 @@
+"""The one bridge between kernels and torch.
+
+A `Runner` is a cell with its sizes that takes torch tensors and gives torch tensors back. It picks, in this order,
+
+1. the eager decomposition inside a functorch transform (`vmap`, `torch.func.grad`), which knows nothing of kernels;
+2. the operator `recell::forward` while torch compiles or exports (see `operators.py`);
+3. the kernel alone where no gradient is asked for;
+4. the kernel inside one `autograd.Function`, whose backward is the kernel's own back-propagation through time, or, when
+   the gradient itself is to be differentiated, the eager decomposition.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from recell.compiler.build import Call, Coins, Forward, Gradients, Kernel, Variant, backends, build
+from recell.errors import DataError, RecellError, ShapeError
+from recell.language.cell import Cell
+
+KERNEL_DTYPES = (torch.float32, torch.float64)
+
+
+class Streams(NamedTuple):
+    """What one call brings beside x, the states and the parameters. Nothing in it is differentiated."""
+
+    lengths: Tensor | None = None  # (N,) int64, non-increasing
+    active: list[int] | None = None  # (T,) rows still running at t; None where torch is compiling
+    mask: Tensor | None = None  # (T, N) in x's dtype, as are the next two
+    reset: Tensor | None = None
+    elapsed: Tensor | None = None
+    seed: Tensor | None = None  # () int64; there only when a cell with coins is trained
+    rows: Tensor | None = None  # (N,) int64, the row numbers before sorting
+
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """Everything that an operator is given; it counts the active rows itself."""
+        return self.lengths, self.mask, self.reset, self.elapsed, self.seed, self.rows
+
+
+class Place(NamedTuple):
+    """Where in the stack a runner works: its coins depend on it."""
+
+    layer: int = 0
+    direction: int = 0
+    reverse: bool = False
+
+
+class Packing(Protocol):
+    """How the tensors that a module stores hold the cell's parameters."""
+
+    def unpack(self, stored: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The cell's parameters, in the cell's order; differentiable."""
+        ...
+
+    def collect(self, gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+        """The gradients of the stored tensors from those of the cell's parameters."""
+        ...
+
+
+class AsWritten:
+    """One stored tensor for each of the cell's parameters."""
+
+    def unpack(self, stored: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(stored)
+
+    def collect(self, gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+        return tuple(gradients)
+
+
+def active_rows(lengths: Tensor, steps: int) -> list[int]:
+    """How many rows are still running at each step, for lengths (N,) between 0 and `steps`."""
+    ended = torch.bincount(lengths, minlength=steps + 1).cumsum(0)  # [v]: rows of length <= v
+    return (lengths.shape[0] - ended[:steps]).tolist()
+
+
+class Runner:
+    """One layer's cell with its sizes, run on tensors in one direction.
+
+    `runner(x, states, stored, streams, place)` takes x (T, N, input), one (N, size) tensor per state and the module's
+    stored parameters; it returns y (T, N, output) and the new states. Differentiable in all of them.
+    """
+
+    def __init__(self, cell: Cell, sizes: Mapping[str, int], backend: str = "auto",
+                 packing: Packing | None = None) -> None:
+        if backend != "auto" and backend not in backends():
+            raise DataError(f"there is no backend {backend!r}; there are: auto, {', '.join(backends())}")
+        self.cell, self.sizes, self.backend = cell, dict(sizes), backend
+        self.packing: Packing = packing or AsWritten()
+        self.state_sizes = cell.state_sizes(self.sizes)
+        self.output_size = cell.output_size(self.sizes)
+        # The whole graph, not a number: any process can run an exported program that carries it.
+        self.plan = json.dumps({"cell": cell.to_json(), "sizes": self.sizes, "backend": backend}, sort_keys=True)
+        self._kernels: dict[Any, Kernel] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runner, (self.cell, self.sizes, self.backend, self.packing)
+
+    def __call__(self, x: Tensor, states: Sequence[Tensor], stored: Sequence[Tensor], streams: Streams,
+                 place: Place = Place()) -> tuple[Tensor, Sequence[Tensor]]:
+        if torch.compiler.is_compiling():
+            outputs = torch.ops.recell.forward(self.plan, x, list(states), list(self.packing.unpack(stored)),
+                                               *streams.tensors(), *place, False, True)
+            return outputs[0], outputs[1:-1]
+        if torch._C._are_functorch_transforms_active():
+            self._refuse_forward_mode((x, *states, *stored))
+            return self.decompose(x, states, self.packing.unpack(stored), streams, place)
+        if forward_ad._current_level >= 0:
+            self._refuse_forward_mode((x, *states, *stored))
+        if torch.is_grad_enabled() and (x.requires_grad or any(t.requires_grad for t in (*stored, *states))):
+            outputs = _Sequence.apply(self, streams, place, x, *states, *stored)
+            return outputs[0], outputs[1:]
+        call = self.call(x, states, self.packing.unpack(stored), streams, place)
+        result = self.kernel(x, streams).forward(call, save=False)
+        return result.y, result.states
+
+    def kernel(self, x: Tensor, streams: Streams, input_gradient: bool = True) -> Kernel:
+        """The kernel for these tensors, built at the first call of its kind."""
+        variant = (streams.seed is not None, streams.mask is not None, streams.reset is not None, input_gradient)
+        key = (x.dtype, x.device.type, variant)
+        found = self._kernels.get(key)
+        if found is None:
+            found = self._kernels[key] = self._build(self.backend_for(x.dtype, x.device), x.dtype, Variant(*variant))
+        return found
+
+    def backend_for(self, dtype: torch.dtype, device: torch.device) -> str:
+        """The backend that runs tensors of this dtype and device; DataError where the chosen one cannot."""
+        native = device.type == "cpu" and dtype in KERNEL_DTYPES
+        if self.backend == "auto":
+            return "cpu" if native else "eager"
+        if self.backend != "eager" and not native:
+            raise ShapeError(f"backend {self.backend!r} runs float32 and float64 tensors on the CPU, not "
+                            f"{name_of(dtype)} on {device}; write backend=\"auto\" or backend=\"eager\"")
+        return self.backend
+
+    def _build(self, backend: str, dtype: torch.dtype, variant: Variant) -> Kernel:
+        kernel = build(self.cell, self.sizes, backend=backend, dtype=name_of(dtype), variant=variant)
+        return _NumPyKernel(kernel) if backend == "reference" else kernel
+
+    def call(self, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], streams: Streams,
+             place: Place) -> Call:
+        """The kernel's view of a call: contiguous tensors, rows counted step by step."""
+        active, coins = streams.active, None
+        if active is None and streams.lengths is not None:
+            active = active_rows(streams.lengths, x.shape[0])
+        if streams.seed is not None:
+            coins = Coins(int(streams.seed), place.layer, place.direction, streams.rows)
+        return Call(x=x.contiguous(), states=tuple(s.contiguous() for s in states),
+                    parameters=tuple(p.contiguous() for p in parameters), reverse=place.reverse, active=active,
+                    mask=streams.mask, reset=streams.reset, elapsed=streams.elapsed, coins=coins)
+
+    def decompose(self, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], streams: Streams,
+                  place: Place) -> tuple[Tensor, Sequence[Tensor]]:
+        """The same equations in torch operators, which every transform of torch understands."""
+        call = self.call(x, states, parameters, streams, place)
+        with torch.autocast(x.device.type, enabled=False):
+            result = self._eager(x.dtype, streams).forward(call, save=False)
+        return result.y, result.states
+
+    def trace(self, x: Tensor, states: Sequence[Tensor], stored: Sequence[Tensor], streams: Streams,
+              place: Place) -> dict[str, Tensor]:
+        """Every named local and every state's new value, (T, N, size) each."""
+        call = self.call(x, states, self.packing.unpack(stored), streams, place)
+        kernel = self.kernel(x, streams) if self.backend == "reference" else self._eager(x.dtype, streams)
+        return kernel.trace(call)
+
+    def _eager(self, dtype: torch.dtype, streams: Streams) -> Kernel:
+        variant = (streams.seed is not None, streams.mask is not None, streams.reset is not None, True)
+        key = (dtype, "decomposition", variant)
+        if key not in self._kernels:
+            self._kernels[key] = self._build("eager", dtype, Variant(*variant))
+        return self._kernels[key]
+
+    def _refuse_forward_mode(self, tensors: Sequence[Tensor]) -> None:
+        """A kernel has no derivative in forward mode, and dropping a tangent would be a silent zero."""
+        if self.backend == "eager":
+            return
+        stack = torch._C._functorch.get_interpreter_stack() or ()
+        transformed = any(level.key() == torch._C._functorch.TransformType.Jvp for level in stack)
+        if transformed or any(forward_ad.unpack_dual(t).tangent is not None for t in tensors):
+            raise RecellError(f"forward-mode differentiation of {self.cell.name} has no kernel: "
+                            "write backend=\"eager\", or use reverse mode")
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """`torch.float32` -> "float32"."""
+    return str(dtype).removeprefix("torch.")
+
+
+class _Box(np.ndarray[Any, Any]):
+    """One number in memory that a tensor can own, with a kernel's stash hanging on it."""
+
+    saved: Any
+
+
+_boxes: WeakValueDictionary[int, _Box] = WeakValueDictionary()
+_numbers = itertools.count(1)
+
+
+def hold(saved: object) -> Tensor:
+    """A tensor that keeps a kernel's stash alive for as long as its own memory lives.
+
+    Saved as a tensor, the stash obeys whatever torch does with saved tensors: activation checkpointing drops it, and a
+    compiled graph frees it after its last use.
+    """
+    number = next(_numbers)
+    box = np.array([number]).view(_Box)
+    box.saved = saved
+    _boxes[number] = box
+    return torch.from_numpy(box)
+
+
+def held(handle: Tensor) -> Any | None:
+    """The stash behind a handle, or None where the handle was copied and the original is gone."""
+    box = _boxes.get(int(handle))
+    return None if box is None else box.saved
+
+
+class _Sequence(torch.autograd.Function):
+    """A kernel's forward and backward pass as one node of torch's graph."""
+
+    @staticmethod
+    def forward(ctx: Any, runner: Runner, streams: Streams, place: Place, x: Tensor, *tensors: Tensor) -> Any:
+        ctx.runner, ctx.streams, ctx.place = runner, streams, place
+        ctx.kernel = runner.kernel(x, streams, ctx.needs_input_grad[3])
+        result = _run_kernel(ctx, x, tensors)
+        # Aliases: the stash may hold the tensors themselves, and an output that its own node holds is never freed.
+        outputs = (result.y.detach(), *[state.detach() for state in result.states])
+        ctx.save_for_backward(x, *tensors, *outputs, hold(result.saved))
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        runner: Runner = ctx.runner
+        x, *tensors, handle = ctx.saved_tensors
+        tensors = tensors[: -1 - len(runner.state_sizes)]  # the outputs were kept to catch writes in place
+        if torch.is_grad_enabled():
+            return None, None, None, *_differentiable_gradients(ctx, gradients, x, tensors)
+        saved = held(handle)
+        if saved is None:
+            saved = _run_kernel(ctx, x, tensors).saved
+        found = _kernel_gradients(ctx.kernel, saved, gradients)
+        return None, None, None, found.x, *found.states, *runner.packing.collect(found.parameters)
+
+
+def _run_kernel(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> Forward:
+    runner: Runner = ctx.runner
+    count = len(runner.state_sizes)
+    parameters = runner.packing.unpack(tensors[count:])
+    return ctx.kernel.forward(runner.call(x, tensors[:count], parameters, ctx.streams, ctx.place), save=True)
+
+
+def _kernel_gradients(kernel: Kernel, saved: Any, gradients: Sequence[Tensor]) -> Gradients:
+    dy, *dstates = gradients
+    return kernel.backward(saved, dy.contiguous(), tuple(d.contiguous() for d in dstates))
+
+
+def _differentiable_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor,
+                              tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients as a graph of torch operators, for a second derivative."""
+    runner: Runner = ctx.runner
+    count, inputs = len(runner.state_sizes), (x, *tensors)
+
+    def run(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        parameters = runner.packing.unpack(inputs[1 + count:])
+        y, states = runner.decompose(inputs[0], inputs[1: 1 + count], parameters, ctx.streams, ctx.place)
+        return y, *states
+
+    return gradients_of(run, inputs, ctx.needs_input_grad[3:], gradients, create_graph=True)
+
+
+def gradients_of(run: Any, inputs: Sequence[Tensor], needed: Sequence[bool], gradients: Sequence[Tensor],
+                 create_graph: bool) -> list[Tensor | None]:
+    """Vector-Jacobian products of `run` at `inputs` by torch's own autograd; None where not needed or not reached."""
+    with torch.enable_grad():
+        # Aliases: the derivative by x must not run through a state that was itself computed from x.
+        aliases = [t.view_as(t) if need else t for t, need in zip(inputs, needed, strict=True)]
+        pairs = [(y, dy) for y, dy in zip(run(aliases), gradients, strict=True) if y.requires_grad]
+        asked = [alias for alias, need in zip(aliases, needed, strict=True) if need]
+        found = iter(torch.autograd.grad([y for y, _ in pairs], asked, [dy for _, dy in pairs],
+                                         create_graph=create_graph, allow_unused=True))
+    return [next(found) if need else None for need in needed]
+
+
+class _NumPyKernel:
+    """The reference backend behind torch tensors: it computes in NumPy's float64."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def forward(self, call: Call, *, save: bool) -> Forward:
+        result = self._kernel.forward(_as_numpy(call), save=save)
+        return Forward(_as_torch(result.y, call.x), tuple(_as_torch(s, call.x) for s in result.states),
+                       (result.saved, call.x))
+
+    def backward(self, saved: Any, dy: Tensor, dstates: Sequence[Tensor]) -> Gradients:
+        saved, like = saved
+        found = self._kernel.backward(saved, dy.numpy(), tuple(d.numpy() for d in dstates))
+        return Gradients(None if found.x is None else _as_torch(found.x, like),
+                         tuple(_as_torch(g, like) for g in found.states),
+                         tuple(None if g is None else _as_torch(g, like) for g in found.parameters))
+
+    def trace(self, call: Call) -> dict[str, Tensor]:
+        return {name: _as_torch(value, call.x) for name, value in self._kernel.trace(_as_numpy(call)).items()}
+
+
+def _as_torch(array: Any, like: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(like.dtype)
+
+
+def _as_numpy(call: Call) -> Call:
+    def array(tensor: Tensor | None) -> Any:
+        return None if tensor is None else tensor.detach().numpy()
+
+    coins = call.coins and Coins(call.coins.seed, call.coins.layer, call.coins.direction, array(call.coins.rows))
+    return Call(x=array(call.x), states=tuple(array(s) for s in call.states),
+                parameters=tuple(array(p) for p in call.parameters), reverse=call.reverse, active=call.active,
+                mask=array(call.mask), reset=array(call.reset), elapsed=array(call.elapsed), coins=coins)
+
+
+@lru_cache(maxsize=256)
+def runner_of(plan: str) -> Runner:
+    """The runner that a plan's text describes: how an operator finds its kernel in any process."""
+    described = json.loads(plan)
+    return Runner(Cell.from_json(described["cell"]), described["sizes"], described["backend"])
+

@@ -1,0 +1,84 @@
+"""Initialisers: they fill a tensor in place, without recording a gradient, and return it.
+
+Matrices are (rows, columns) = (out, in). Names for `Recurrent.initialize` and a cell's `init=` leave out the underscore.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recell.errors import DataError, ShapeError
+
+Init = float | str | Callable[..., Any]
+
+
+def uniform_fan_in_(tensor: Tensor, fan_in: int | None = None) -> Tensor:
+    """Uniform in +-1/sqrt(fan_in); `fan_in` is the last axis unless given. torch.nn's rule, with its hidden size."""
+    bound = 1 / math.sqrt(fan_in or tensor.shape[-1])
+    return nn.init.uniform_(tensor, -bound, bound)
+
+
+def glorot_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Uniform in +-gain * sqrt(6 / (rows + columns)) (Glorot and Bengio 2010)."""
+    return nn.init.xavier_uniform_(_matrix(tensor, "glorot_"), gain)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """A random matrix with orthonormal rows or columns, times gain (Saxe, McClelland and Ganguli 2014)."""
+    return nn.init.orthogonal_(_matrix(tensor, "orthogonal_"), gain)
+
+
+def identity_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """The identity times gain: the recurrent matrix of an IRNN (Le, Jaitly and Hinton 2015)."""
+    with torch.no_grad():
+        return nn.init.eye_(_matrix(tensor, "identity_")).mul_(gain)
+
+
+def spectral_radius_(tensor: Tensor, radius: float = 0.9) -> Tensor:
+    """A random normal square matrix whose largest eigenvalue has the modulus `radius` (echo states, Jaeger 2001)."""
+    if _matrix(tensor, "spectral_radius_").shape[0] != tensor.shape[1]:
+        raise ShapeError(f"spectral_radius_ fills a square matrix; this one is {tuple(tensor.shape)}")
+    with torch.no_grad():
+        tensor.normal_()
+        largest = torch.linalg.eigvals(tensor.double()).abs().max()
+        return tensor.mul_((radius / largest).to(tensor.dtype))
+
+
+NAMED: dict[str, Callable[[Tensor], Tensor]] = {
+    "uniform_fan_in": uniform_fan_in_, "glorot": glorot_, "orthogonal": orthogonal_, "identity": identity_,
+    "spectral_radius": spectral_radius_,
+}
+
+
+def fill_(tensor: Tensor, init: Init) -> Tensor:
+    """Fill a tensor by a number, an initialiser's name, or a function shape -> array."""
+    with torch.no_grad():
+        if isinstance(init, str):
+            return _named(init)(tensor)
+        if isinstance(init, (int, float)):
+            return tensor.fill_(init)
+        if not callable(init):
+            raise DataError(f"an initialiser is a number, a name or a function shape -> array, not {init!r}")
+        if init in NAMED.values():
+            return init(tensor)
+        array = torch.as_tensor(init(tuple(tensor.shape)))
+        if array.shape != tensor.shape:
+            raise ShapeError(f"the initialiser gave an array {tuple(array.shape)} for a parameter {tuple(tensor.shape)}")
+        return tensor.copy_(array)
+
+
+def _named(name: str) -> Callable[[Tensor], Tensor]:
+    if name.removesuffix("_") not in NAMED:
+        raise DataError(f"there is no initialiser {name!r}; there are {', '.join(NAMED)}")
+    return NAMED[name.removesuffix("_")]
+
+
+def _matrix(tensor: Tensor, name: str) -> Tensor:
+    if tensor.dim() != 2:
+        raise ShapeError(f"{name} fills a matrix; this parameter has the shape {tuple(tensor.shape)}")
+    return tensor

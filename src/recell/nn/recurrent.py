@@ -1,0 +1,184 @@
+"""`Recurrent`: any cell, in layers and directions, as a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from recell import cells
+from recell.errors import CellError, DataError, ShapeError
+from recell.language.cell import Cell
+from recell.nn.batch import Batch, Lengths
+from recell.nn.init import Init, fill_, uniform_fan_in_
+from recell.nn.stack import MERGES, Output, Stack, check_state_names
+
+State = dict[str, Tensor]
+
+
+class Recurrent(Stack):
+    """Layers of any cell, one stored parameter for each of its author's names: `U_f_l0`, `U_f_l1_reverse`.
+
+    `cell` is a Cell or a name in `recell.cells`. `merge` joins two directions by "concat", "sum", "mul" or "ave";
+    None leaves the last layer's outputs a pair (layers below are concatenated). `reverse` runs the one direction from
+    the end. `dropout` acts between layers in training. `sizes` gives the cell's further sizes. `residual` adds its input
+    to the output of every layer after the first. `learn_initial_state` makes the missing initial state a parameter.
+    `backend` "auto" is the CPU kernel for float32 and float64 tensors on the CPU and torch operators elsewhere.
+    """
+
+    def __init__(self, cell: Cell | str, input_size: int, hidden_size: int, num_layers: int = 1, *,
+                 bidirectional: bool = False, merge: str | None = "concat", reverse: bool = False,
+                 batch_first: bool = False, dropout: float = 0.0, sizes: Mapping[str, int] | None = None,
+                 residual: bool = False, learn_initial_state: bool = False, backend: str = "auto",
+                 device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
+        cell = as_cell(cell)
+        _check_options(cell, num_layers, bidirectional, merge, reverse, dropout)
+        super().__init__(cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, merge=merge,
+                         reverse=reverse, batch_first=batch_first, dropout=float(dropout), sizes=sizes,
+                         residual=residual, backend=backend)
+        if residual and num_layers > 1 and merge is None and bidirectional:
+            raise DataError("residual=True needs one output; write merge=\"concat\", \"sum\", \"mul\" or \"ave\"")
+        self.learn_initial_state = learn_initial_state
+        for layer, _, suffix in self._places():
+            sizes = self._runners[layer].sizes
+            self._stored_names.append(make_parameters(self, cell, sizes, hidden_size, f"_{suffix}", device, dtype))
+            if learn_initial_state:
+                self._make_initial_states(layer, suffix, device, dtype)
+
+    def _make_initial_states(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
+        for state, size in self._learned_states(layer):
+            value = torch.full((size,), state.initial, device=device, dtype=dtype)
+            self.register_parameter(f"initial_{state.name}_{suffix}", nn.Parameter(value))
+
+    def _learned_states(self, layer: int) -> list[tuple[Any, int]]:
+        pairs = zip(self.cell.states, self._runners[layer].state_sizes, strict=True)
+        return [(state, size) for state, size in pairs if state.name != "t"]
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew, as the constructor did."""
+        for (layer, _, suffix), names in zip(self._places(), self._stored_names, strict=True):
+            for name, parameter in zip(names, self.cell.parameters(self._runners[layer].sizes), strict=True):
+                initialise(getattr(self, name), parameter.init, self.hidden_size)
+            for state, _ in self._learned_states(layer) if self.learn_initial_state else ():
+                fill_(getattr(self, f"initial_{state.name}_{suffix}"), state.initial)
+
+    def initialize(self, **inits: Init) -> Recurrent:
+        """Fill parameters by their author's names in every layer and direction: `initialize(U="orthogonal", b_f=1.0)`.
+
+        A name that is no parameter's own stands for all that begin with it and an underscore (`U`: `U_i U_f U_g U_o`).
+        """
+        names = [parameter.name for parameter in self.cell.parameters(self._runners[0].sizes)]
+        for key, init in inits.items():
+            chosen = [key] if key in names else [name for name in names if name.startswith(f"{key}_")]
+            if not chosen:
+                raise DataError(f"{self.cell.name} has no parameter {key!r}; it has {', '.join(names)}")
+            for name in chosen:
+                for _, _, suffix in self._places():
+                    fill_(getattr(self, f"{name}_{suffix}"), init)
+        return self
+
+    def forward(self, x: Tensor | PackedSequence, state: Mapping[str, Tensor] | None = None, *,
+                lengths: Lengths | None = None, mask: Tensor | None = None, reset: Tensor | None = None,
+                elapsed: Tensor | None = None) -> tuple[Output, State]:
+        """y (T, N, directions * output) and the final state, a dict of name -> (layers * directions, N, size).
+
+        x (T, N, input); with `batch_first` x, y, mask, reset and elapsed are (N, T, ...). A single sequence (T, input) and
+        a PackedSequence come back as they came. `state`: names left out start at the cell's initial value. `lengths`
+        (N,): rows in any order, zero allowed; y is 0 beyond them. `mask` (T, N) bool: False holds the state. `reset`
+        (T, N) bool: True at t cuts between t-1 and t. `elapsed` (T, N): the time since the step before.
+        """
+        batch = self._enter(x, lengths, mask, reset, elapsed)
+        outputs, final = self._run(batch, self._initial(state, batch))
+        left = tuple(batch.leave(y) for y in outputs)
+        return (left if len(left) == 2 else left[0]), self._leave_states(batch, final)  # type: ignore[return-value]
+
+    def trace(self, x: Tensor, state: Mapping[str, Tensor] | None = None, *, lengths: Lengths | None = None,
+              mask: Tensor | None = None, reset: Tensor | None = None,
+              elapsed: Tensor | None = None) -> dict[str, Tensor]:
+        """Every named local and every state's new value, (T, N, size) each, as "i_l0", "h_l1_reverse"."""
+        batch = self._enter(x, lengths, mask, reset, elapsed)
+        record: dict[str, Tensor] = {}
+        self._run(batch, self._initial(state, batch), record)
+        return {name: batch.leave_padded(value) for name, value in record.items()}
+
+    def _initial(self, state: Mapping[str, Tensor] | None, batch: Batch) -> list[list[Tensor]]:
+        """A tensor (N, size) per state for each layer and direction: the user's, the learned one, or the cell's."""
+        if state is not None:
+            check_state_names(self.cell, state)
+        if batch.streams.reset is not None and self.learn_initial_state:
+            raise DataError("reset= restores the cell's own initial state, not a learned one; "
+                            "write learn_initial_state=False, or cut the sequence at its resets")
+        given = state or {}
+        columns = [self._initial_column(index, given, batch) for index in range(len(self.cell.states))]
+        return [list(row) for row in zip(*columns, strict=True)]
+
+    def _initial_column(self, index: int, given: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        state = self.cell.states[index]
+        if state.name in given:
+            return self._enter_state(index, given[state.name], batch)
+        if self.learn_initial_state and state.name != "t":
+            learned = [getattr(self, f"initial_{state.name}_{suffix}") for _, _, suffix in self._places()]
+            return [value.expand(batch.x.shape[1], -1) for value in learned]
+        return self._initial_rows(index, batch)
+
+    def _leave_states(self, batch: Batch, final: list[Any]) -> State:
+        return {state.name: self._leave_state(index, final, batch) for index, state in enumerate(self.cell.states)}
+
+    def extra_repr(self) -> str:
+        """The constructor's arguments where they differ from the defaults."""
+        told = [f"{self.cell.name}, {self.input_size}, {self.hidden_size}"]
+        told += [f"num_layers={self.num_layers}"] if self.num_layers != 1 else []
+        told += [f"merge={self.merge!r}"] if self.merge != "concat" else []
+        flags = ("bidirectional", "reverse", "batch_first", "residual", "learn_initial_state")
+        told += [f"{flag}=True" for flag in flags if getattr(self, flag)]
+        told += [f"dropout={self.dropout}"] if self.dropout else []
+        told += [f"sizes={self._sizes}"] if self._sizes else []
+        told += [f"backend={self.backend!r}"] if self.backend != "auto" else []
+        return ", ".join(told)
+
+
+def as_cell(cell: Cell | str) -> Cell:
+    """A Cell from a Cell or from a name in `recell.cells`."""
+    if isinstance(cell, str):
+        return cells.get(cell)
+    if not isinstance(cell, Cell):
+        raise CellError(f"cell is a {type(cell).__name__}; give a function decorated with @recell.cell, or a name")
+    return cell
+
+
+def make_parameters(module: nn.Module, cell: Cell, sizes: Mapping[str, int], hidden_size: int, suffix: str,
+                    device: Any, dtype: Any) -> tuple[str, ...]:
+    """Register a cell's parameters on a module, the frozen ones as buffers; their names, in the cell's order."""
+    names: list[str] = []
+    for parameter in cell.parameters(sizes):
+        value = initialise(torch.empty(parameter.shape, device=device, dtype=dtype), parameter.init, hidden_size)
+        names.append(f"{parameter.name}{suffix}")
+        if parameter.trainable:
+            module.register_parameter(names[-1], nn.Parameter(value))
+        else:
+            module.register_buffer(names[-1], value)
+    return tuple(names)
+
+
+def initialise(tensor: Tensor, init: Init | None, hidden_size: int) -> Tensor:
+    """By the cell's own `init`, or uniform in +-1/sqrt(hidden_size) as torch.nn does."""
+    if init is None:
+        return uniform_fan_in_(tensor, hidden_size)
+    return fill_(tensor, init)
+
+
+def _check_options(cell: Cell, num_layers: int, bidirectional: bool, merge: str | None, reverse: bool,
+                   dropout: float) -> None:
+    if num_layers < 1:
+        raise ShapeError(f"num_layers is {num_layers}; give at least 1")
+    if not 0 <= dropout <= 1:
+        raise DataError(f"dropout is {dropout}; give a probability from 0 to 1")
+    if merge is not None and merge not in MERGES:
+        raise DataError(f"there is no merge {merge!r}; there are {', '.join(MERGES)} and None")
+    if reverse and bidirectional:
+        raise DataError("bidirectional=True already runs in reverse too; write reverse=False")
+    if cell.brings_output and num_layers > 1:
+        raise CellError(f"{cell.name} brings its own output layer and can only be the last layer; write num_layers=1")

@@ -1,0 +1,205 @@
+"""Layers and directions of one cell, over whatever parameters a module stores for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from recell.errors import DataError, ShapeError
+from recell.language.cell import Cell
+from recell.nn.batch import Batch, Lengths, checked_tensor, enter
+from recell.nn.bridge import Packing, Place, Runner
+
+Output = Tensor | PackedSequence | tuple[Tensor, Tensor] | tuple[PackedSequence, PackedSequence]
+Merge = Callable[[Tensor, Tensor], Tensor]
+MERGES: dict[str, Merge] = {
+    "concat": lambda forward, reverse: torch.cat((forward, reverse), -1),
+    "sum": torch.add,
+    "mul": torch.mul,
+    "ave": lambda forward, reverse: (forward + reverse) / 2,
+}
+
+
+class Stack(nn.Module):
+    """`num_layers` layers of a cell in one or two directions. Abstract: a subclass names the stored parameters.
+
+    `_run` is the way through: a batch inside the door and the initial states in, y and the final states out.
+    """
+
+    def __init__(self, cell: Cell, input_size: int, hidden_size: int, num_layers: int, *, bidirectional: bool,
+                 merge: str | None = "concat", reverse: bool = False, batch_first: bool, dropout: float,
+                 sizes: Mapping[str, int] | None = None, residual: bool = False, backend: str = "auto",
+                 packing: Packing | None = None) -> None:
+        super().__init__()
+        self.cell = cell
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bidirectional, self.merge, self.reverse = bidirectional, merge, reverse
+        self.batch_first, self.dropout, self.residual, self.backend = batch_first, dropout, residual, backend
+        self._sizes = dict(sizes or {})
+        self._runners: list[Runner] = []
+        by_size: dict[int, Runner] = {}
+        for _ in range(num_layers):
+            if input_size not in by_size:
+                by_size[input_size] = self._runner(input_size, packing)
+            self._runners.append(by_size[input_size])
+            input_size = self._merged_size(by_size[input_size].output_size)
+        self._stored_names: list[tuple[str, ...]] = []  # for each layer and direction
+
+    def _runner(self, input_size: int, packing: Packing | None) -> Runner:
+        sizes = self.cell.resolve(input_size, self.hidden_size, self._sizes)
+        return Runner(self.cell, sizes, self.backend, packing)
+
+    def _merged_size(self, size: int) -> int:
+        return 2 * size if self.bidirectional and self.merge in ("concat", None) else size
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def _places(self) -> list[tuple[int, int, str]]:
+        """(layer, direction, the suffix of its parameters' names), in the order of the states."""
+        return [(layer, direction, suffix(layer, direction))
+                for layer in range(self.num_layers) for direction in range(self._directions)]
+
+    def _stored(self, place: int) -> list[Tensor]:
+        """The stored tensors of a layer and direction, as they are now: parametrizations and swaps are seen."""
+        parameters = self._parameters
+        found = [parameters.get(name) for name in self._stored_names[place]]
+        return [getattr(self, name) if tensor is None else tensor
+                for name, tensor in zip(self._stored_names[place], found, strict=True)]
+
+    def parameter(self, name: str, layer: int = 0, reverse: bool = False) -> Tensor:
+        """A cell's parameter by its author's name: the stored one, or a view of the stack that holds it.
+
+        A bias that torch stores as two summands is their sum. DataError where there is no such name, layer or direction.
+        """
+        if not 0 <= layer < self.num_layers or (reverse and not self.bidirectional):
+            raise DataError(f"there is no layer {layer}{' in reverse' if reverse else ''}: this module has "
+                            f"{self.num_layers} layers and {self._directions} direction(s)")
+        runner = self._runners[layer]
+        return by_name(runner, self._stored(layer * self._directions + reverse), name)
+
+    def _enter(self, x: Tensor | PackedSequence, lengths: Lengths | None, mask: Tensor | None,
+               reset: Tensor | None, elapsed: Tensor | None) -> Batch:
+        if elapsed is not None and not self.cell.uses_elapsed:
+            raise DataError(f"{self.cell.name} reads no elapsed time (no argument dt); write elapsed=None")
+        return enter(x, input_size=self.input_size, like=self._stored(0)[0], batch_first=self.batch_first,
+                     lengths=lengths, mask=mask, reset=reset, elapsed=elapsed, seed=draw_seed(self))
+
+    def _widths(self, index: int) -> list[int]:
+        """The size of a state in each layer and direction: it differs only where it depends on a layer's input."""
+        return [runner.state_sizes[index] for runner in self._runners for _ in range(self._directions)]
+
+    def _enter_state(self, index: int, state: object, batch: Batch) -> list[Tensor]:
+        """A user's initial state (layers * directions, N, size) as one tensor (N, size) each, in the batch's order."""
+        name, widths = self.cell.states[index].name, self._widths(index)
+        if not isinstance(state, Tensor):
+            raise ShapeError(f"state {name} is a {type(state).__name__}; give a torch.Tensor")
+        count, rows = len(widths), batch.x.shape[1]
+        expected = (count, max(widths)) if batch.unbatched else (count, rows, max(widths))
+        if tuple(state.shape) != expected:
+            raise ShapeError(f"state {name} has the shape {tuple(state.shape)}; "
+                             f"give (layers * directions, batch, size) = {expected}")
+        state = enter_state(name, state, batch.x)
+        state = batch.sort_rows(state.unsqueeze(1) if batch.unbatched else state, 1)
+        return [row[:, :width] for row, width in zip(state.unbind(0), widths, strict=True)]
+
+    def _leave_state(self, index: int, final: Sequence[Sequence[Tensor]], batch: Batch) -> Tensor:
+        """A final state as (layers * directions, N, size), zeros beyond the size of a narrower layer."""
+        values, widest = [states[index] for states in final], max(self._widths(index))
+        if len(values) == 1:
+            stacked = values[0].unsqueeze(0)
+        else:
+            stacked = torch.stack([nn.functional.pad(v, (0, widest - v.shape[1])) if v.shape[1] < widest else v
+                                   for v in values])
+        return leave_state(self.cell.states[index].name, batch.leave_state(stacked))
+
+    def _initial_rows(self, index: int, batch: Batch) -> list[Tensor]:
+        """The cell's own initial state, (N, size) for each layer and direction."""
+        initial, rows = self.cell.states[index].initial, batch.x.shape[1]
+        made = {width: batch.x.new_full((rows, width), initial) for width in set(self._widths(index))}
+        return [made[width] for width in self._widths(index)]
+
+    def _run(self, batch: Batch, states: Sequence[Sequence[Tensor]],
+             record: dict[str, Tensor] | None = None) -> tuple[tuple[Tensor, ...], list[Sequence[Tensor]]]:
+        """The last layer's output (one tensor, or one for each direction where merge=None) and all final states.
+
+        `states` has a tensor (N, size) per state for each layer and direction. `record` is filled with the trace.
+        """
+        x, final = batch.x, []
+        outputs: list[Tensor] = []
+        for layer, runner in enumerate(self._runners):
+            if layer:
+                x = self._between(x, outputs, layer)
+            outputs = []
+            for direction in range(self._directions):
+                place = Place(layer, direction, self.reverse != (direction == 1))
+                number = layer * self._directions + direction
+                stored = self._stored(number)
+                y, new = runner(x, states[number], stored, batch.streams, place)
+                outputs.append(y)
+                final.append(new)
+                if record is not None:
+                    inside = runner.trace(x, states[number], stored, batch.streams, place)
+                    record.update({f"{name}_{suffix(layer, direction)}": v for name, v in inside.items()})
+        if self.merge is None and self.bidirectional:
+            return tuple(outputs), final
+        merged = self._merged(outputs)
+        return (merged + x if self.residual and self.num_layers > 1 else merged,), final
+
+    def _between(self, x: Tensor, outputs: Sequence[Tensor], layer: int) -> Tensor:
+        """A layer's input from the layer below: merged, with the residual from the second layer on, and dropped out."""
+        merged = self._merged(outputs)
+        if self.residual and layer > 1:
+            merged = merged + x
+        if self.dropout and self.training:
+            merged = nn.functional.dropout(merged, self.dropout)
+        return merged
+
+    def _merged(self, outputs: Sequence[Tensor]) -> Tensor:
+        return outputs[0] if len(outputs) == 1 else MERGES[self.merge or "concat"](outputs[0], outputs[1])
+
+
+def suffix(layer: int, direction: int) -> str:
+    """torch's suffix: "l0", "l1_reverse"."""
+    return f"l{layer}_reverse" if direction else f"l{layer}"
+
+
+def draw_seed(module: nn.Module) -> Tensor | None:
+    """A seed for a call's coins from torch's generator; None where nothing is drawn."""
+    cell: Any = module.cell
+    return torch.randint(2**63 - 1, ()) if module.training and cell.has_coins else None
+
+
+def by_name(runner: Runner, stored: Sequence[Tensor], name: str) -> Tensor:
+    """One of a runner's parameters by its author's name."""
+    names = [parameter.name for parameter in runner.cell.parameters(runner.sizes)]
+    if name not in names:
+        raise DataError(f"{runner.cell.name} has no parameter {name!r}; it has {', '.join(names)}")
+    return runner.packing.unpack(stored)[names.index(name)]
+
+
+def check_state_names(cell: Cell, state: object) -> None:
+    """ShapeError unless `state` is a dict of states that the cell has."""
+    names = [state.name for state in cell.states]
+    if not isinstance(state, Mapping):
+        raise ShapeError(f"state is a {type(state).__name__}; give a dict with {', '.join(names)}")
+    for name in state:
+        if name not in names:
+            raise ShapeError(f"{cell.name} has no state {name!r}; its states are {', '.join(names)}")
+
+
+def enter_state(name: str, state: Tensor, like: Tensor) -> Tensor:
+    """A state in the dtype of the kernels. The count of steps, `t`, is int64 outside."""
+    if name == "t" and not state.dtype.is_floating_point:
+        return state.to(like.dtype)
+    return checked_tensor(f"state {name}", state, like)
+
+
+def leave_state(name: str, state: Tensor) -> Tensor:
+    """The way back of `enter_state`."""
+    return state.round().to(torch.int64) if name == "t" else state
