@@ -1,0 +1,172 @@
+"""Graph-to-graph rewrites that every backend but the reference gets: what a mask, a reset and evaluation mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from recell.compiler.build import Variant
+from recell.errors import CellError
+from recell.graph.graph import ROW_SCALAR, Builder, Graph, Node
+from recell.graph.verify import verify
+
+Rule = Callable[[Builder, Node, tuple[int, ...]], int | None]
+
+
+def prepare(graph: Graph, variant: Variant) -> Graph:
+    """The step as it runs: resets and masks are equations of states, coins that are not drawn are numbers."""
+    if not variant.training:
+        graph = rewrite(graph, _expected_coin)
+    if variant.reset:
+        graph = with_reset(graph)
+    if variant.mask:
+        graph = with_mask(graph)
+    graph = push_layout(graph)
+    verify(graph, CellError)
+    return graph
+
+
+def rewrite(graph: Graph, rule: Rule, *, simplify: bool = False) -> Graph:
+    """Rebuilds the graph; `rule` may give a node's replacement, None copies it."""
+    builder = Builder(simplify=simplify)
+    place: list[int] = []
+    for node in graph.nodes:
+        inputs = tuple(place[i] for i in node.inputs)
+        new = rule(builder, node, inputs)
+        if new is None:
+            new = copy(builder, node, inputs)
+        place.append(new)
+    return relocate(graph, builder, place)
+
+
+def copy(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int:
+    return builder._append(node.op, inputs, node.attributes, node.shape)  # pyright: ignore[reportPrivateUsage]
+
+
+def relocate(graph: Graph, builder: Builder, place: list[int]) -> Graph:
+    """The graph with every mention of an old node moved to its new place."""
+    return replace(
+        graph,
+        nodes=tuple(builder.nodes),
+        states=tuple(replace(s, before=place[s.before], after=place[s.after]) for s in graph.states),
+        parameters=tuple(replace(p, node=place[p.node]) for p in graph.parameters),
+        output=tuple(place[o] for o in graph.output),
+        names=tuple((name, place[node]) for name, node in graph.names),
+    )
+
+
+def _expected_coin(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int | None:
+    return builder.constant(node.attributes[0]) if node.op == "coin" else None
+
+
+def with_reset(graph: Graph) -> Graph:
+    """A reset step reads the initial state: where(reset, initial, state)."""
+    entering: dict[int, int] = {}
+    builder = Builder()
+    place: list[int] = []
+    for old, node in enumerate(graph.nodes):
+        new = copy(builder, node, tuple(place[i] for i in node.inputs))
+        if node.op == "state":
+            state = graph.states[node.attributes[0]]
+            fresh = builder.leaf("reset", (), ROW_SCALAR)
+            entering[old] = new
+            new = builder.apply("where", (fresh, builder.constant(state.initial), new))
+        place.append(new)
+    moved = relocate(graph, builder, place)
+    states = tuple(replace(s, before=entering[old.before]) for s, old in zip(moved.states, graph.states, strict=True))
+    return replace(moved, states=states)
+
+
+def with_mask(graph: Graph) -> Graph:
+    """A masked step holds what entered it; its output is the held state, or 0 where the output is a local."""
+    builder = Builder(graph.nodes)
+    mask = builder.leaf("mask", (), ROW_SCALAR)
+    states = tuple(replace(s, after=builder.apply("where", (mask, s.after, _entering(graph, s.before)))) for s in graph.states)
+    output = tuple(states[s].after if s >= 0 else builder.apply("where", (mask, o, builder.constant(0.0)))
+                   for o, s in zip(graph.output, graph.output_states, strict=True))
+    # A value that does not count must not spoil a sum by being NaN, so x is 0 at masked steps.
+    return _masked_input(replace(graph, nodes=tuple(builder.nodes), states=states, output=output))
+
+
+def _entering(graph: Graph, before: int) -> int:
+    """The state as the step reads it: the leaf, or what a reset made of it."""
+    for place, node in enumerate(graph.nodes):
+        if node.op == "where" and node.inputs[2] == before and graph.nodes[node.inputs[0]].op == "reset":
+            return place
+    return before
+
+
+def _masked_input(graph: Graph) -> Graph:
+    def rule(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int | None:
+        if node.op != "input":
+            return None
+        mask = builder.leaf("mask", (), ROW_SCALAR)
+        return builder.apply("where", (mask, copy(builder, node, inputs), builder.constant(0.0)))
+
+    return rewrite(graph, rule)
+
+
+def push_layout(graph: Graph) -> Graph:
+    """`split` of a product becomes products of the matrix's rows, a product of a `concat` a sum over its columns.
+
+    Only where nobody else reads the whole; then the spelling of an equation no longer matters to the plan.
+    """
+    readers: dict[int, list[str]] = {}
+    for node in graph.nodes:
+        for i in node.inputs:
+            readers.setdefault(i, []).append(node.op)
+    named = {*graph.output, *(s.after for s in graph.states)}
+
+    def rule(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int | None:
+        if node.op == "slice":
+            inner = node.inputs[0]
+            if graph.nodes[inner].op == "product" and inner not in named and set(readers[inner]) == {"slice"}:
+                whole = builder.nodes[inputs[0]]
+                part = builder.apply("rows", (whole.inputs[0],), node.attributes)
+                return builder.apply("product", (part, whole.inputs[1]))
+        if node.op == "product" and graph.nodes[node.inputs[1]].op == "concat":
+            return _product_of_parts(builder, inputs) if node.inputs[1] not in named else None
+        return None
+
+    return drop_dead(rewrite(graph, rule))
+
+
+def _product_of_parts(builder: Builder, inputs: tuple[int, ...]) -> int | None:
+    from recell.graph.size import Size
+
+    matrix, whole = inputs
+    parts = builder.nodes[whole].inputs
+    if not all(builder.shape(p).is_row and builder.shape(p).dims for p in parts):
+        return None  # a number per row or a parameter inside: the concat stays
+    total: int | None = None
+    start = Size()
+    for part in parts:
+        size = builder.shape(part).dims[0]
+        product = builder.apply("product", (builder.apply("columns", (matrix,), (start, size)), part))
+        total = product if total is None else builder.apply("add", (total, product))
+        start = start + size
+    return total
+
+
+def drop_dead(graph: Graph) -> Graph:
+    """Only what reaches the output or a state stays; named values that died lose their names."""
+    live = _live(graph)
+    builder = Builder()
+    place: dict[int, int] = {}
+    for old, node in enumerate(graph.nodes):
+        if old in live:
+            place[old] = copy(builder, node, tuple(place[i] for i in node.inputs))
+    names = tuple((name, node) for name, node in graph.names if node in place)
+    return relocate(replace(graph, names=names), builder, [place.get(i, -1) for i in range(len(graph.nodes))])
+
+
+def _live(graph: Graph) -> set[int]:
+    stack = [*graph.output, *(s.after for s in graph.states), *(s.before for s in graph.states),
+             *(p.node for p in graph.parameters)]
+    live: set[int] = set()
+    while stack:
+        node = stack.pop()
+        if node not in live:
+            live.add(node)
+            stack.extend(graph.nodes[node].inputs)
+    return live
