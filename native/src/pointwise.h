@@ -1,5 +1,6 @@
 // The pointwise instructions: one functor an op, mapped over a tile of rows.
 #pragma once
+#include "coin.h"
 #include "kernels.h"
 #include "vector_math.h"
 
@@ -184,17 +185,9 @@ template <class T> void accumulate_all(int64_t rows, int64_t width, T* sum, cons
     sum[0] += total;
 }
 
-RC_INLINE uint32_t mix(uint32_t v) {
-    v ^= v >> 16;
-    v *= 0x7feb352du;
-    v ^= v >> 15;
-    v *= 0x846ca68bu;
-    return v ^ v >> 16;
-}
-
 template <class T> void coin(CoinRow row, int64_t width, T* d) {
     for (int64_t i = 0; i < width; ++i) {
-        const uint32_t h = mix(mix(row.hash ^ (row.unit + uint32_t(i))) ^ row.step);
+        const uint32_t h = coin_mix(coin_mix(row.hash ^ (row.unit + uint32_t(i))) ^ row.step);
         d[i] = h < row.threshold ? T(1) : T(0);
     }
 }

@@ -1,0 +1,135 @@
+// The C ABI: every function guards against exceptions and forwards.
+#include "recell.h"
+
+#include <cstring>
+#include <new>
+
+#include "builder.h"
+#include "error.h"
+#include "kernels.h"
+#include "memory_pool.h"
+#include "run.h"
+#include "team.h"
+
+using namespace recell;
+
+namespace {
+
+Program& open(rc_program* p) {
+    if (!p) fail("the program is NULL");
+    return *p;
+}
+
+}  // namespace
+
+extern "C" {
+
+rc_program* rc_program_new(int dtype, int buffers) {
+    rc_program* made = nullptr;
+    guarded([&] {
+        if (dtype != 0 && dtype != 1) fail("rc_program_new: dtype %d is neither 0 (float) nor 1 (double)", dtype);
+        if (buffers < 0) fail("rc_program_new: %d buffers", buffers);
+        made = new rc_program;
+        made->dtype = dtype;
+        made->buffers = buffers;
+        return 0;
+    });
+    return made;
+}
+void rc_program_free(rc_program* p) { delete p; }
+
+int rc_memory(rc_program* p, int buffer, int slot, int64_t ld, int64_t column, int64_t width) {
+    return guarded([&] { return add_memory(open(p), buffer, slot, ld, column, width); });
+}
+int rc_register(rc_program* p, int64_t width) {
+    return guarded([&] { return add_scratch(open(p), Place::reg, width); });
+}
+int rc_tile(rc_program* p, int64_t width) {
+    return guarded([&] { return add_scratch(open(p), Place::tile, width); });
+}
+int rc_view(rc_program* p, int operand, int64_t column, int64_t width) {
+    return guarded([&] { return add_view(open(p), operand, column, width); });
+}
+int rc_constant(rc_program* p, double value) {
+    return guarded([&] { return add_constant(open(p), value); });
+}
+int rc_accumulator(rc_program* p, int buffer, int64_t offset, int64_t width) {
+    return guarded([&] { return add_accumulator(open(p), buffer, offset, width); });
+}
+int rc_matrix(rc_program* p, int buffer, int64_t offset, int64_t rows, int64_t columns, int64_t ld, int transposed) {
+    return guarded([&] { return add_matrix(open(p), buffer, offset, rows, columns, ld, transposed != 0); });
+}
+int rc_loop(rc_program* p, int backward) {
+    return guarded([&] { return add_phase(open(p), PhaseKind::loop, backward != 0); });
+}
+int rc_everywhere(rc_program* p) {
+    return guarded([&] { return add_phase(open(p), PhaseKind::everywhere, false); });
+}
+int rc_outer(rc_program* p) {
+    return guarded([&] { return add_phase(open(p), PhaseKind::outer, false); });
+}
+int rc_state(rc_program* p, int initial, int previous, int next, int final_) {
+    return guarded([&] { return add_state(open(p), initial, previous, next, final_); });
+}
+int rc_stage(rc_program* p, int by_rows) {
+    return guarded([&] { return add_stage(open(p), by_rows != 0); });
+}
+int rc_form(rc_program* p, int destination, int initial) {
+    return guarded([&] { return add_form(open(p), destination, initial); });
+}
+int rc_segment(rc_program* p, int matrix, int operand) {
+    return guarded([&] { return add_segment(open(p), matrix, operand); });
+}
+int rc_point(rc_program* p, int op, int destination, int a, int b, int c, int64_t immediate) {
+    return guarded([&] { return add_point(open(p), op, destination, a, b, c, immediate); });
+}
+int rc_pair(rc_program* p, int a, int b, int buffer, int64_t offset, int64_t ld) {
+    return guarded([&] { return add_pair(open(p), a, b, buffer, offset, ld); });
+}
+
+int64_t rc_pack_bytes(const rc_program* p) {
+    return guarded([&]() -> int64_t { return pack_bytes(open(const_cast<rc_program*>(p))); });
+}
+int rc_run(rc_program* p, void* const* buffers, const rc_call* call) {
+    return guarded([&] {
+        if (!call) fail("rc_run: the call is NULL");
+        run_program(open(p), buffers, *call);
+        return 0;
+    });
+}
+
+const char* rc_last_error(void) { return last_error(); }
+const char* rc_isa(void) {
+    const char* name = nullptr;
+    guarded([&] {
+        name = instruction_set();
+        return 0;
+    });
+    return name;
+}
+int rc_abi_version(void) { return RC_ABI_VERSION; }
+int rc_op(const char* name) { return op_by_name(name); }
+void rc_set_team(void* gomp_parallel, void* omp_get_thread_num, void* omp_get_num_threads) {
+    set_team(gomp_parallel, omp_get_thread_num, omp_get_num_threads);
+}
+void* rc_alloc(int64_t bytes) {
+    void* block = nullptr;
+    guarded([&] {
+        block = pool_allocate(bytes);
+        return 0;
+    });
+    return block;
+}
+void rc_free(void* block) { pool_release(block); }
+void rc_pool_trim(void) { pool_trim(); }
+int64_t rc_pool_bytes(void) { return pool_bytes(); }
+double rc_fma_peak(int threads, int dtype) {
+    double rate = -1;
+    guarded([&] {
+        rate = fma_peak(threads, dtype);
+        return 0;
+    });
+    return rate;
+}
+
+}  // extern "C"

@@ -1,0 +1,187 @@
+// Weight gradients C = sum over (t, row) of a^T b. Blocks of `outer_depth` rows are packed: b in panels as weights are, a transposed, 48
+// columns at a time, so that the forms' micro-kernel serves here too. Each part owns whole columns of a, or panels of b where a is narrow:
+// no meeting, no shared sums. b is packed by every part for itself, which costs about 1 % and saves a barrier per block.
+#include <algorithm>
+#include <cstring>
+
+#include "worker.h"
+
+namespace recell {
+
+namespace {
+
+constexpr int64_t block_columns = 6, group_columns = 48;
+
+struct Bounds {
+    int64_t first, last;
+};
+
+// Distinct operands of one side, and where each b lies in the packing scratch.
+struct Sides {
+    std::vector<int> a, b;
+    std::vector<int64_t> b_offset;
+    int64_t b_elements = 0;
+};
+
+Sides sides_of(const Program& p, const Phase& phase, int64_t lanes) {
+    Sides sides;
+    for (const Pair& pair : phase.pairs) {
+        if (std::find(sides.a.begin(), sides.a.end(), pair.a) == sides.a.end()) sides.a.push_back(pair.a);
+        if (std::find(sides.b.begin(), sides.b.end(), pair.b) != sides.b.end()) continue;
+        sides.b.push_back(pair.b);
+        sides.b_offset.push_back(sides.b_elements);
+        sides.b_elements += round_up(p.operand(pair.b).width, lanes) * outer_depth;
+    }
+    return sides;
+}
+
+template <class T> class Outer {
+  public:
+    Outer(Worker<T>& worker, const Phase& phase, const Sides& sides, int part)
+        : w_(worker), run_(worker.run), k_(worker.run.kernels), phase_(phase), sides_(sides), part_(part) {
+        packed_b_ = worker.outer;
+        packed_a_ = packed_b_ + sides.b_elements;
+        tile_ = packed_a_ + group_columns * outer_depth;
+        for (int64_t c = 0; c < group_columns; ++c) a_pointers_[c] = packed_a_ + c * outer_depth;
+    }
+
+    void run() {
+        const int64_t valid = run_.valid_rows();
+        for (const Pair& pair : phase_.pairs) clear(pair);
+        step_ = row_ = 0;
+        for (int64_t done = 0; done < valid; done += depth_) {
+            depth_ = std::min<int64_t>(outer_depth, valid - done);
+            number_rows();
+            pack_b();
+            for (int a : sides_.a) run_columns(a);
+        }
+    }
+
+  private:
+    const Operand& operand(int id) const { return run_.program.operand(id); }
+
+    // Narrow a: the parts split b instead.
+    bool splits_a(const Operand& a) const { return a.width >= 2 * block_columns * run_.parts || run_.parts == 1; }
+
+    Bounds a_columns(const Operand& a) const {
+        if (!splits_a(a)) return {0, a.width};
+        const int64_t blocks = (a.width + block_columns - 1) / block_columns;
+        return {blocks * part_ / run_.parts * block_columns, std::min(a.width, blocks * (part_ + 1) / run_.parts * block_columns)};
+    }
+
+    Bounds b_columns(const Operand& a, const Operand& b) const {
+        if (splits_a(a)) return {0, b.width};
+        const int64_t panels = (b.width + k_.panel - 1) / k_.panel;
+        return {panels * part_ / run_.parts * k_.panel, std::min(b.width, panels * (part_ + 1) / run_.parts * k_.panel)};
+    }
+
+    void clear(const Pair& pair) {
+        const Operand &a = operand(pair.a), &b = operand(pair.b);
+        const Bounds rows = a_columns(a), columns = b_columns(a, b);
+        T* c = run_.buffer(pair.buffer) + pair.offset;
+        if (columns.first >= columns.last) return;
+        for (int64_t r = rows.first; r < rows.last; ++r)
+            std::fill(c + r * pair.ld + columns.first, c + r * pair.ld + columns.last, T(0));
+    }
+
+    // The step and row of the block's valid pairs, as row indices: [0, depth) of the flat one, then of the row alone.
+    void number_rows() {
+        for (int64_t i = 0; i < depth_; ++i, ++row_) {
+            while (row_ >= run_.active(step_)) ++step_, row_ = 0;
+            flat_[i] = step_ * run_.rows() + row_;
+            row_number_[i] = row_;
+        }
+    }
+
+    const T* base(const Operand& o) const {
+        const bool shifted = run_.call.reverse ? o.slot == RC_PREVIOUS : o.slot == RC_NEW;
+        return run_.buffer(o.buffer) + o.column + (shifted ? run_.rows() * o.ld : 0);
+    }
+
+    const int64_t* indices(const Operand& o) const { return o.slot == RC_ROW ? row_number_ : flat_; }
+
+    void pack_b() {
+        for (size_t i = 0; i < sides_.b.size(); ++i) {
+            const Operand& o = operand(sides_.b[i]);
+            const T* from = base(o);
+            const int64_t* index = indices(o);
+            for (int64_t first = 0; first < o.width; first += k_.panel) {
+                const int64_t valid = std::min<int64_t>(k_.panel, o.width - first), width = round_up(valid, k_.lanes);
+                T* to = packed_b_ + sides_.b_offset[i] + first * depth_;
+                for (int64_t k = 0; k < depth_; ++k, to += width) {
+                    std::memcpy(to, from + index[k] * o.ld + first, size_t(valid) * sizeof(T));
+                    std::fill(to + valid, to + width, T(0));
+                }
+            }
+        }
+    }
+
+    void run_columns(int a) {
+        const Operand& o = operand(a);
+        const Bounds mine = a_columns(o);
+        for (int64_t group = mine.first; group < mine.last; group += group_columns) {
+            const int64_t columns = std::min<int64_t>(group_columns, mine.last - group);
+            pack_a(o, group, columns);
+            for (const Pair& pair : phase_.pairs)
+                if (pair.a == a) run_pair(pair, group, columns);
+        }
+    }
+
+    // packed_a[column][k]; runs of evenly spaced rows are transposed together.
+    void pack_a(const Operand& o, int64_t first, int64_t columns) {
+        const int64_t* index = indices(o);
+        const T* from = base(o) + first;
+        for (int64_t k = 0; k < depth_;) {
+            int64_t end = k + 1;
+            while (end < depth_ && index[end] == index[end - 1] + 1) ++end;
+            k_.transpose(from + index[k] * o.ld, o.ld, packed_a_ + k, outer_depth, end - k, columns);
+            k = end;
+        }
+    }
+
+    void run_pair(const Pair& pair, int64_t group, int64_t columns) {
+        const Operand &a = operand(pair.a), &b = operand(pair.b);
+        const size_t side = size_t(std::find(sides_.b.begin(), sides_.b.end(), pair.b) - sides_.b.begin());
+        const Bounds mine = b_columns(a, b);
+        T* c = run_.buffer(pair.buffer) + pair.offset + group * pair.ld;
+        for (int64_t first = mine.first; first < mine.last; first += k_.panel) {
+            const int64_t valid = std::min<int64_t>(k_.panel, b.width - first);
+            const T* panel = packed_b_ + sides_.b_offset[side] + first * depth_;
+            for (int64_t column = 0; column < columns; column += block_columns) {
+                const int64_t count = std::min(block_columns, columns - column);
+                T* target = c + column * pair.ld + first;
+                for (int64_t r = 0; r < count; ++r) __builtin_prefetch(target + r * pair.ld, 1);
+                k_.gemm(count, a_pointers_ + column, depth_, panel, int(round_up(valid, k_.lanes)), tile_, k_.panel, false);
+                k_.add_rows(count, valid, target, pair.ld, tile_, k_.panel);
+            }
+        }
+    }
+
+    Worker<T>& w_;
+    const Run<T>& run_;
+    const Kernels<T>& k_;
+    const Phase& phase_;
+    const Sides& sides_;
+    int part_;
+    T *packed_b_, *packed_a_, *tile_;
+    const T* a_pointers_[group_columns];
+    int64_t flat_[outer_depth], row_number_[outer_depth];
+    int64_t depth_ = 0, step_ = 0, row_ = 0;
+};
+
+}  // namespace
+
+int64_t outer_scratch(const Program& p, const Phase& phase, const Layout& layout) {
+    return sides_of(p, phase, layout.lanes).b_elements + group_columns * outer_depth + block_columns * layout.panel;
+}
+
+template <class T> void run_outer(Worker<T>& w, const Phase& phase) {
+    const Sides sides = sides_of(w.run.program, phase, w.run.kernels.lanes);
+    for (int part = w.id; part < w.run.parts; part += w.count) Outer<T>(w, phase, sides, part).run();
+    w.barrier();
+}
+
+template void run_outer(Worker<float>&, const Phase&);
+template void run_outer(Worker<double>&, const Phase&);
+
+}  // namespace recell

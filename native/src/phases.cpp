@@ -1,0 +1,280 @@
+// The time loop and the everywhere phase: which rows and units each part runs, in what order, and where threads meet.
+#include <algorithm>
+#include <cstring>
+
+#include "worker.h"
+
+namespace recell {
+
+namespace {
+
+struct Range {
+    int64_t first, last;
+    bool empty() const { return first >= last; }
+};
+
+Range part_of(int64_t count, int part, int parts) { return {count * part / parts, count * (part + 1) / parts}; }
+Range meet(Range a, Range b) { return {std::max(a.first, b.first), std::min(a.last, b.last)}; }
+
+// Calls f(part) for the logical parts that this real thread stands for.
+template <class T, class F> void each_part(Worker<T>& w, F f) {
+    for (int part = w.id; part < w.run.parts; part += w.count) f(part);
+}
+
+template <class T> void clear_accumulators(Worker<T>& w, const Phase& phase, int part) {
+    for (int id : phase.accumulators) {
+        const Operand& o = w.run.program.operand(id);
+        std::fill_n(w.part_accumulators(part) + o.scratch, o.width, T(0));
+    }
+}
+
+// All parts are done; adds them in their order.
+template <class T> void write_accumulators(Worker<T>& w, const Phase& phase) {
+    w.barrier();
+    if (phase.accumulators.empty()) return;
+    if (w.id == 0)
+        for (int id : phase.accumulators) {
+            const Operand& o = w.run.program.operand(id);
+            T* out = w.run.buffer(o.buffer) + o.ld;
+            for (int64_t u = 0; u < o.width; ++u) {
+                T sum = 0;
+                for (int part = 0; part < w.run.parts; ++part) sum += w.part_accumulators(part)[o.scratch + u];
+                out[u] = sum;
+            }
+        }
+    w.barrier();
+}
+
+// The slot of a memory operand at step t, the loop's s-th.
+int64_t slot_of(const Operand& o, int64_t t, int64_t s, bool reverse) {
+    switch (o.slot) {
+        case RC_STEP: return t;
+        case RC_NEW: return reverse ? t : t + 1;
+        case RC_PREVIOUS: return reverse ? t + 1 : t;
+        case RC_ROLL_NEW: return (s + 1) & 1;
+        case RC_ROLL_PREVIOUS: return s & 1;
+        default: return 0;
+    }
+}
+
+template <class T> T* base_of(const Run<T>& run, const Operand& o, int64_t t, int64_t s) {
+    return run.buffer(o.buffer) + slot_of(o, t, s, run.call.reverse != 0) * run.rows() * o.ld + o.column;
+}
+
+template <class T> void point_at_step(Worker<T>& w, const Stage& stage, int64_t t, int64_t s) {
+    for (int id : stage.memory) w.base[id] = base_of(w.run, w.run.program.operand(id), t, s);
+}
+
+// Rows [first, last) at one step, in equal chunks.
+template <class T> void run_rows(Worker<T>& w, const Stage& stage, Range rows, int64_t t, const Share<T>& share) {
+    for (int64_t left = (rows.last - rows.first + loop_chunk - 1) / loop_chunk; left > 0; --left) {
+        const int64_t take = (rows.last - rows.first + left - 1) / left;
+        const Span span{rows.first, rows.first, t, take};
+        run_stage(w, stage, Chunk{&span, 1, take}, share);
+        rows.first += take;
+    }
+}
+
+template <class T> class Loop {
+  public:
+    Loop(Worker<T>& worker, const Phase& phase) : w_(worker), run_(worker.run), phase_(phase) {
+        ascending_ = (run_.call.reverse != 0) == phase.backward;
+    }
+
+    void split_rows() {
+        each_part(w_, [&](int part) {
+            clear_accumulators(w_, phase_, part);
+            const Range mine{run_.row_bounds[size_t(part)], run_.row_bounds[size_t(part) + 1]};
+            for (int64_t s = 0; s < run_.steps(); ++s) {
+                const int64_t t = step(s);
+                const Range rows = meet(mine, {0, run_.active(t)});
+                if (rows.empty()) continue;
+                enter(s, mine);
+                for (const Stage& stage : phase_.stages) {
+                    point_at_step(w_, stage, t, s);
+                    run_rows(w_, stage, rows, t, {0, slab_count(stage, run_.kernels.slab), w_.part_accumulators(part)});
+                }
+                leave(s, mine);
+            }
+            pass_idle(mine);
+        });
+    }
+
+    // All threads go through the steps together; every decision to meet depends on the call alone.
+    void split_units() {
+        each_part(w_, [&](int part) { clear_accumulators(w_, phase_, part); });
+        for (int64_t s = 0; s < run_.steps(); ++s) {
+            const int64_t t = step(s), active = run_.active(t);
+            if (active == 0) continue;
+            if (!phase_.states.empty() && !entering(s).empty()) {
+                each_part(w_, [&](int part) { enter(s, part_of(run_.rows(), part, run_.parts)); });
+                w_.barrier();
+            }
+            for (const Stage& stage : phase_.stages) {
+                point_at_step(w_, stage, t, s);
+                each_part(w_, [&](int part) { run_share(stage, part, active, t); });
+                w_.barrier();
+            }
+            each_part(w_, [&](int part) { leave(s, part_of(run_.rows(), part, run_.parts)); });
+        }
+        each_part(w_, [&](int part) { pass_idle(part_of(run_.rows(), part, run_.parts)); });
+    }
+
+  private:
+    int64_t step(int64_t s) const { return ascending_ ? s : run_.steps() - 1 - s; }
+
+    // Ascending, rows only leave after the first step; descending, they only enter until the last.
+    Range entering(int64_t s) const { return {s == 0 ? 0 : run_.active(step(s - 1)), run_.active(step(s))}; }
+    Range leaving(int64_t s) const {
+        return {s + 1 == run_.steps() ? 0 : run_.active(step(s + 1)), run_.active(step(s))};
+    }
+
+    void run_share(const Stage& stage, int part, int64_t active, int64_t t) {
+        T* sums = w_.part_accumulators(part);
+        if (stage.by_rows) return run_rows(w_, stage, part_of(active, part, run_.parts), t, {0, 1, sums});
+        const Range slabs = part_of(slab_count(stage, run_.kernels.slab), part, run_.parts);
+        if (!slabs.empty()) run_rows(w_, stage, {0, active}, t, {slabs.first, slabs.last, sums});
+    }
+
+    void enter(int64_t s, Range mine) {
+        const Range rows = meet(entering(s), mine);
+        for (const State& state : phase_.states) copy(state.initial, state.previous, rows, step(s), s);
+    }
+
+    void leave(int64_t s, Range mine) {
+        const Range rows = meet(leaving(s), mine);
+        for (const State& state : phase_.states)
+            if (state.final >= 0) copy(state.next, state.final, rows, step(s), s);
+    }
+
+    // Rows without a valid step keep their initial state.
+    void pass_idle(Range mine) {
+        const Range rows = meet({run_.steps() ? run_.active(0) : 0, run_.rows()}, mine);
+        for (const State& state : phase_.states)
+            if (state.final >= 0) copy(state.initial, state.final, rows, 0, 0);
+    }
+
+    void copy(int from, int to, Range rows, int64_t t, int64_t s) {
+        if (rows.empty()) return;
+        const Operand &source = run_.program.operand(from), &target = run_.program.operand(to);
+        T* out = base_of(run_, target, t, s);
+        const T* in = source.place == Place::constant ? nullptr : base_of(run_, source, t, s);
+        for (int64_t n = rows.first; n < rows.last; ++n)
+            if (in)
+                std::memmove(out + n * target.ld, in + n * source.ld, size_t(target.width) * sizeof(T));
+            else
+                std::fill_n(out + n * target.ld, target.width, T(source.value));
+    }
+
+    Worker<T>& w_;
+    const Run<T>& run_;
+    const Phase& phase_;
+    bool ascending_;
+};
+
+// Valid (t, row) pairs are numbered by step, then row. Walks through [first, last) in spans.
+template <class T> class ValidRows {
+  public:
+    ValidRows(const Run<T>& run, Range numbers, bool step_by_step)
+        : run_(run), left_(numbers.last - numbers.first), merge_(!run.call.active && !step_by_step) {
+        if (left_ <= 0) return;
+        if (!run.call.active) {
+            t_ = numbers.first / run.rows();
+            n_ = numbers.first % run.rows();
+            return;
+        }
+        const auto& first = run.first_valid;
+        t_ = std::upper_bound(first.begin(), first.end(), numbers.first) - first.begin() - 1;
+        n_ = numbers.first - first[size_t(t_)];
+    }
+
+    bool done() const { return left_ <= 0; }
+
+    // The next span, of at most `limit` rows. Without `active` all rows lie one after the other, whatever the step.
+    Span take(int64_t limit) {
+        if (n_ >= run_.active(t_)) ++t_, n_ = 0;
+        int64_t count = std::min(left_, limit);
+        if (!merge_) count = std::min(count, run_.active(t_) - n_);
+        const Span span{t_ * run_.rows() + n_, n_, t_, count};
+        left_ -= count;
+        n_ += count;
+        if (merge_) t_ += n_ / run_.rows(), n_ %= run_.rows();
+        return span;
+    }
+
+  private:
+    const Run<T>& run_;
+    int64_t left_, t_ = 0, n_ = 0;
+    bool merge_;
+};
+
+// Calls f(chunk) for rows [first, last) of the valid ones.
+template <class T, class F> void each_chunk(Worker<T>& w, const Phase& phase, Range numbers, F f) {
+    ValidRows<T> rows(w.run, numbers, phase.step_by_step);
+    Span spans[everywhere_chunk];
+    while (!rows.done()) {
+        Chunk chunk{spans, 0, 0};
+        while (!rows.done() && chunk.rows < everywhere_chunk) {
+            spans[chunk.span_count] = rows.take(everywhere_chunk - chunk.rows);
+            chunk.rows += spans[chunk.span_count++].count;
+        }
+        f(chunk);
+    }
+}
+
+// A row of an operand is counted from slot 0, so only NEW and PREVIOUS are shifted.
+template <class T> void point_everywhere(Worker<T>& w, const Stage& stage) {
+    for (int id : stage.memory) w.base[id] = base_of(w.run, w.run.program.operand(id), 0, 0);
+}
+
+template <class T> void everywhere_by_rows(Worker<T>& w, const Phase& phase) {
+    each_part(w, [&](int part) {
+        clear_accumulators(w, phase, part);
+        for (const Stage& stage : phase.stages) point_everywhere(w, stage);
+        each_chunk(w, phase, part_of(w.run.valid_rows(), part, w.run.parts), [&](const Chunk& chunk) {
+            for (const Stage& stage : phase.stages)
+                run_stage(w, stage, chunk, {0, slab_count(stage, w.run.kernels.slab), w.part_accumulators(part)});
+        });
+    });
+}
+
+// Few rows: as in the loop, the parts share them and split the units.
+template <class T> void everywhere_by_units(Worker<T>& w, const Phase& phase) {
+    each_part(w, [&](int part) { clear_accumulators(w, phase, part); });
+    for (const Stage& stage : phase.stages) {
+        point_everywhere(w, stage);
+        each_part(w, [&](int part) {
+            const Range slabs = part_of(slab_count(stage, w.run.kernels.slab), part, w.run.parts);
+            if (slabs.empty()) return;
+            each_chunk(w, phase, {0, w.run.valid_rows()},
+                       [&](const Chunk& chunk) { run_stage(w, stage, chunk, {slabs.first, slabs.last, w.part_accumulators(part)}); });
+        });
+        w.barrier();
+    }
+}
+
+}  // namespace
+
+template <class T> void run_loop(Worker<T>& w, const Phase& phase) {
+    Loop<T> loop(w, phase);
+    if (w.run.split_units)
+        loop.split_units();
+    else
+        loop.split_rows();
+    write_accumulators(w, phase);
+}
+
+template <class T> void run_everywhere(Worker<T>& w, const Phase& phase) {
+    if (w.run.split_units && w.run.valid_rows() < 5 * w.run.parts)
+        everywhere_by_units(w, phase);
+    else
+        everywhere_by_rows(w, phase);
+    write_accumulators(w, phase);
+}
+
+template void run_loop(Worker<float>&, const Phase&);
+template void run_loop(Worker<double>&, const Phase&);
+template void run_everywhere(Worker<float>&, const Phase&);
+template void run_everywhere(Worker<double>&, const Phase&);
+
+}  // namespace recell

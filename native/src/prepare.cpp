@@ -1,0 +1,292 @@
+// Completes a program before its first run: checks what only the whole shows, lays out packs and scratch, gives registers their slots.
+#include <algorithm>
+#include <map>
+
+#include "error.h"
+#include "program.h"
+
+namespace recell {
+
+namespace {
+
+bool contains(const std::vector<int>& list, int id) { return std::find(list.begin(), list.end(), id) != list.end(); }
+
+void add_once(std::vector<int>& list, int id) {
+    if (!contains(list, id)) list.push_back(id);
+}
+
+// The operands that a point reads, in order; -1 where there is none.
+struct Reads {
+    int ids[3];
+    explicit Reads(const Point& point) {
+        const OpRow& row = op_table[point.op];
+        for (int i = 0; i < 3; ++i) {
+            const bool used = row.kind == OpKind::coin ? i == 1 : i < row.arity;
+            ids[i] = used ? point.operand[i] : -1;
+        }
+    }
+    const int* begin() const { return ids; }
+    const int* end() const { return ids + 3; }
+};
+
+class StagePlan {
+  public:
+    StagePlan(Program& program, Phase& phase, Stage& stage, const Layout& layout)
+        : p_(program), phase_(phase), s_(stage), layout_(layout) {}
+
+    void run() {
+        collect();
+        check_widths();
+        check_segments();
+        mark_once();
+        place_tiles();
+        place_registers();
+        s_.tile_rows = std::clamp<int64_t>(tile_target / std::min<int64_t>(s_.width, s_.by_rows ? s_.width : layout_.slab), 1, chunk());
+        measure();
+    }
+
+  private:
+    int64_t chunk() const { return phase_.kind == PhaseKind::loop ? loop_chunk : everywhere_chunk; }
+    Operand& at(int id) { return p_.operands[size_t(id)]; }
+
+    void note(int id, bool written) {
+        if (id < 0) return;
+        const Operand& o = at(id);
+        s_.width = std::max(s_.width, o.width);
+        if (o.place == Place::constant) add_once(s_.constants, id);
+        if (o.place != Place::memory) return;
+        add_once(s_.memory, id);
+        if (phase_.kind != PhaseKind::everywhere) return;
+        if (o.slot == RC_ROLL_NEW || o.slot == RC_ROLL_PREVIOUS) fail("an everywhere phase cannot use rolling operand %d", id);
+        if (o.slot == RC_ROW && written) fail("an everywhere phase cannot write RC_ROW operand %d", id);
+        if (o.slot == RC_ROW) phase_.step_by_step = true;
+    }
+
+    void collect() {
+        s_.width = 1;
+        for (const Form& form : s_.forms) {
+            note(form.destination, true);
+            note(form.initial, false);
+            for (const Segment& segment : form.segments)
+                if (!contains(s_.memory, segment.operand)) collect_segment(segment.operand);
+        }
+        for (const Point& point : s_.points) {
+            if (point.op == op_coin) phase_.step_by_step = true;
+            if (at(point.destination).place == Place::accumulator)
+                add_once(phase_.accumulators, at(point.destination).root);
+            else
+                note(point.destination, true);
+            for (int id : Reads(point)) note(id, false);
+        }
+    }
+
+    // A segment's operand has its own width, which says nothing of the stage's.
+    void collect_segment(int id) {
+        const int64_t width = s_.width;
+        note(id, false);
+        s_.width = width;
+    }
+
+    void check_widths() {
+        if (s_.by_rows) return;
+        for (const Form& form : s_.forms)
+            if (form.width != s_.width)
+                fail("a by_units stage of width %lld has a form of width %lld", (long long)s_.width, (long long)form.width);
+        for (const Point& point : s_.points) {
+            check_one_width(point, point.destination);
+            for (int id : Reads(point)) check_one_width(point, id);
+        }
+    }
+
+    void check_one_width(const Point& point, int id) {
+        if (id < 0) return;
+        const Operand& o = at(id);
+        const char* name = op_table[point.op].name;
+        if (o.width > 1 && o.width != s_.width)
+            fail("rc_point %s: operand %d of width %lld in a by_units stage of width %lld", name, id, (long long)o.width, (long long)s_.width);
+        if (o.root != id && (o.place == Place::reg || o.place == Place::tile))
+            fail("rc_point %s: operand %d is a view of scratch, which needs a by_rows stage", name, id);
+    }
+
+    // Slabs run one after the other, and on several threads: nothing that a form reads may change within the stage.
+    void check_segments() {
+        if (s_.by_rows) return;
+        for (const Form& form : s_.forms)
+            for (const Segment& segment : form.segments) {
+                for (const Form& other : s_.forms) check_overlap(segment.operand, other.destination);
+                for (const Point& point : s_.points) check_overlap(segment.operand, point.destination);
+            }
+    }
+
+    void check_overlap(int read, int written) {
+        const Operand &r = at(read), &w = at(written);
+        if (w.place != Place::memory || r.buffer != w.buffer || r.slot != w.slot) return;
+        if (r.column < w.column + w.width && w.column < r.column + r.width)
+            fail("operand %d is read by a segment and written (as operand %d) in one by_units stage", read, written);
+    }
+
+    // A row scalar's effect must happen once, not with every slab.
+    void mark_once() {
+        if (s_.by_rows || s_.width == 1) return;
+        for (Point& point : s_.points) {
+            const Operand& d = at(point.destination);
+            if (d.place == Place::accumulator)
+                point.once = at(point.operand[0]).width == 1;
+            else
+                point.once = d.width == 1 && d.place == Place::memory;
+            if (point.once && d.place == Place::memory) check_not_read(point);
+        }
+    }
+
+    void check_not_read(const Point& writer) {
+        for (const Point& point : s_.points)
+            for (int id : Reads(point))
+                if (&point != &writer && id == writer.destination)
+                    fail("row scalar %d is written and read in one by_units stage; use a register, or a by_rows stage", id);
+    }
+
+    void claim(int id) {
+        if (!owned_.insert({id, 1}).second) return;
+        if (at(id).scratch >= 0) fail("register or tile %d is used in two stages", id);
+    }
+
+    void place_tile(int id) {
+        Operand& tile = at(id);
+        if (owned_.count(id)) return;
+        claim(id);
+        tile.row_stride = s_.by_rows ? round_up(tile.width, layout_.panel) : tile.width == s_.width ? layout_.slab : 1;
+        tile.scratch = s_.tile_elements;
+        s_.tile_elements += tile.row_stride;
+    }
+
+    // The staging area of forms that go to memory comes first.
+    void place_tiles() {
+        s_.tile_elements = layout_.slab;
+        for (Form& form : s_.forms)
+            if (at(form.destination).place == Place::tile) place_tile(form.destination);
+        for (const Point& point : s_.points) {
+            if (at(point.destination).place == Place::tile) place_tile(at(point.destination).root);
+            for (int id : Reads(point))
+                if (id >= 0 && at(id).place == Place::tile) place_tile(at(id).root);
+        }
+        for (size_t id = 0; id < p_.operands.size(); ++id) follow_root(int(id), Place::tile);
+    }
+
+    void follow_root(int id, Place place) {
+        Operand& o = at(id);
+        if (o.place != place || o.root == id || !owned_.count(o.root)) return;
+        o.scratch = at(o.root).scratch;
+        o.row_stride = at(o.root).row_stride;
+    }
+
+    // Linear scan: a register's slot is free again after the point that uses it last, so that a long stage stays in L1.
+    void place_registers() {
+        std::map<int, size_t> last;
+        for (size_t i = 0; i < s_.points.size(); ++i) {
+            for (int id : Reads(s_.points[i]))
+                if (id >= 0 && at(id).place == Place::reg) last[at(id).root] = i;
+            if (at(s_.points[i].destination).place == Place::reg) last[at(s_.points[i].destination).root] = i;
+        }
+        std::multimap<int64_t, int64_t> free_slots;  // stride -> offset
+        for (size_t i = 0; i < s_.points.size(); ++i) {
+            const Point& point = s_.points[i];
+            for (int id : Reads(point))
+                if (id >= 0 && at(id).place == Place::reg && !owned_.count(at(id).root))
+                    fail("rc_point %s: register %d is read before it is written", op_table[point.op].name, id);
+            if (at(point.destination).place == Place::reg) place_register(at(point.destination).root, free_slots);
+            for (auto [id, end] : last)
+                if (end == i) free_slots.insert({at(id).row_stride, at(id).scratch});
+        }
+        for (size_t id = 0; id < p_.operands.size(); ++id) follow_root(int(id), Place::reg);
+    }
+
+    void place_register(int id, std::multimap<int64_t, int64_t>& free_slots) {
+        if (owned_.count(id)) return;
+        claim(id);
+        Operand& o = at(id);
+        o.row_stride = !s_.by_rows && o.width == s_.width ? std::min<int64_t>(layout_.slab, o.width) : o.width;
+        auto found = free_slots.find(o.row_stride);
+        if (found != free_slots.end()) {
+            o.scratch = found->second;
+            free_slots.erase(found);
+            return;
+        }
+        o.scratch = s_.register_elements;
+        s_.register_elements += o.row_stride;
+    }
+
+    void measure() {
+        int64_t pointers = 0;
+        for (const Form& form : s_.forms)
+            for (const Segment& segment : form.segments) {
+                pointers += chunk();
+                s_.flops += 2 * form.width * p_.matrices[size_t(segment.matrix)].depth();
+            }
+        for (const Point& point : s_.points) s_.flops += 4 * std::max<int64_t>(1, at(point.destination).width);
+        p_.step_flops += s_.flops;
+        p_.pointer_count = std::max(p_.pointer_count, pointers);
+        p_.tile_elements = std::max(p_.tile_elements, s_.tile_elements * chunk());
+        // A tile's rows may be read in whole vectors beyond its end: one slab more.
+        p_.register_elements = std::max(p_.register_elements, s_.register_elements * s_.tile_rows + layout_.slab);
+        if (!s_.by_rows) p_.widest_units = std::max(p_.widest_units, s_.width);
+        if (!s_.constants.empty())
+            p_.constant_width = std::max(p_.constant_width, s_.by_rows ? s_.width : std::min<int64_t>(s_.width, layout_.slab));
+    }
+
+    Program& p_;
+    Phase& phase_;
+    Stage& s_;
+    const Layout& layout_;
+    std::map<int, int> owned_;  // registers and tiles of this stage
+};
+
+void place_packs(Program& p, const Layout& layout) {
+    for (Matrix& m : p.matrices) {
+        m.pack_offset = p.pack_bytes;
+        p.pack_bytes += round_up(round_up(m.units(), layout.lanes) * m.depth() * layout.element_size, 64);
+    }
+}
+
+void place_accumulators(Program& p) {
+    for (Phase& phase : p.phases)
+        for (int id : phase.accumulators) {
+            Operand& o = p.operands[size_t(id)];
+            if (o.scratch >= 0) fail("accumulator %d is summed in two phases", id);
+            o.scratch = p.accumulator_elements;
+            p.accumulator_elements += round_up(o.width, 16);  // whole cache lines: no two threads write one
+        }
+    for (Operand& o : p.operands)
+        if (o.place == Place::accumulator) o.scratch = p.operands[size_t(o.root)].scratch;
+}
+
+void place_constants(Program& p) {
+    int64_t count = 0;
+    for (Operand& o : p.operands)
+        if (o.place == Place::constant) o.scratch = count++;
+    (p.dtype ? p.double_constants.resize(size_t(count * p.constant_width)) : p.float_constants.resize(size_t(count * p.constant_width)));
+    for (const Operand& o : p.operands) {
+        if (o.place != Place::constant) continue;
+        for (int64_t i = o.scratch * p.constant_width; i < (o.scratch + 1) * p.constant_width; ++i)
+            if (p.dtype)
+                p.double_constants[size_t(i)] = o.value;
+            else
+                p.float_constants[size_t(i)] = float(o.value);
+    }
+}
+
+}  // namespace
+
+void prepare(Program& p, const Layout& layout) {
+    p.frozen = true;
+    for (Phase& phase : p.phases) {
+        for (Stage& stage : phase.stages) StagePlan(p, phase, stage, layout).run();
+        if (phase.kind != PhaseKind::outer) continue;
+        p.outer_elements = std::max(p.outer_elements, outer_scratch(p, phase, layout));
+        for (const Pair& pair : phase.pairs) p.step_flops += 2 * p.operand(pair.a).width * p.operand(pair.b).width;
+    }
+    place_packs(p, layout);
+    place_accumulators(p);
+    place_constants(p);
+}
+
+}  // namespace recell

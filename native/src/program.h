@@ -1,0 +1,135 @@
+// A program as data: operands, matrices, phases of stages of forms and points. Built by api.cpp through ProgramBuilder calls (program.cpp),
+// completed once by prepare.cpp, then read only.
+#pragma once
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ops.h"
+#include "recell.h"
+
+namespace recell {
+
+enum class Place { memory, reg, tile, constant, accumulator };
+
+struct Operand {
+    Place place{};
+    int64_t width = 0;        // a constant has width 0: it fits any
+    int buffer = -1;          // memory, accumulator
+    int slot = RC_VECTOR;     // memory
+    int64_t ld = 0, column = 0;
+    double value = 0;         // constant
+    int root = -1;            // the register, tile or accumulator that this is a view of; itself for a whole one
+    // Completed by prepare():
+    int64_t scratch = -1;     // register, tile: offset in elements per row; constant: its number; accumulator: offset in elements
+    int64_t row_stride = 0;   // register, tile: elements between rows
+};
+
+// Weights in panels: [panel][k][panel width], the last panel narrower (whole vectors, padded with zeros).
+struct Matrix {
+    int buffer;
+    int64_t offset, rows, columns, ld;
+    bool transposed;
+    int64_t units() const { return transposed ? columns : rows; }  // length of the result
+    int64_t depth() const { return transposed ? rows : columns; }  // length of the operand
+    int64_t pack_offset = 0;                                       // bytes
+};
+
+struct Segment {
+    int matrix, operand;
+};
+
+struct Form {
+    int destination, initial;
+    std::vector<Segment> segments;
+    int64_t width;
+    int64_t tile = -1;  // offset in elements per chunk row of the scratch that it is computed in
+};
+
+struct Point {
+    int op, destination;
+    int operand[3];
+    int64_t immediate;
+    bool once;  // by_units: a row scalar with an effect, run with the first slab only
+};
+
+struct Stage {
+    bool by_rows;
+    std::vector<Form> forms;
+    std::vector<Point> points;
+    // Completed by prepare():
+    int64_t width = 0;              // by_units: the common width; by_rows: the widest
+    std::vector<int> memory;        // the memory operands used
+    std::vector<int> constants;     // the constant operands used
+    int64_t tile_elements = 0;      // per chunk row
+    int64_t register_elements = 0;  // per row of a pointwise tile
+    int64_t tile_rows = 1;          // rows of one pointwise tile
+    int64_t flops = 0;              // per row
+};
+
+struct State {
+    int initial, previous, next, final;
+};
+
+struct Pair {
+    int a, b, buffer;
+    int64_t offset, ld;
+};
+
+enum class PhaseKind { loop, everywhere, outer };
+
+struct Phase {
+    PhaseKind kind;
+    bool backward = false;
+    std::vector<State> states;
+    std::vector<Stage> stages;
+    std::vector<Pair> pairs;
+    // Completed by prepare():
+    std::vector<int> accumulators;  // those that this phase sums
+    bool step_by_step = false;      // everywhere: reads RC_ROW operands or draws coins, so a run of rows must end with its step
+};
+
+// What prepare() must know of the instruction set.
+struct Layout {
+    int lanes, panel, slab, element_size;
+};
+
+constexpr int64_t loop_chunk = 96, everywhere_chunk = 192;  // rows that share one pass over the weights
+constexpr int64_t outer_depth = 384;                        // rows packed at once for the weight gradients
+constexpr int64_t tile_target = 512;                        // elements of a pointwise tile
+
+struct Program {
+    int dtype, buffers;
+    std::vector<Operand> operands;
+    std::vector<Matrix> matrices;
+    std::vector<Phase> phases;
+
+    // Completed by prepare(), under `once`:
+    std::once_flag once;
+    std::string failure;           // what prepare() found wrong; every run repeats it
+    bool frozen = false;
+    int64_t pack_bytes = 0;
+    int64_t accumulator_elements = 0;
+    int64_t tile_elements = 0, register_elements = 0, pointer_count = 0;  // one thread's scratch: the largest stage's
+    int64_t outer_elements = 0;    // and the largest outer phase's
+    int64_t constant_width = 0;
+    std::vector<float> float_constants;    // [constant][constant_width], of the program's type: constants are rows like any other
+    std::vector<double> double_constants;
+    int64_t step_flops = 0;        // one row of one step of all phases: to choose threads
+    int64_t widest_units = 0;      // the widest by_units stage
+
+    const Operand& operand(int id) const { return operands[size_t(id)]; }
+};
+
+// Elements of scratch that one thread needs for an outer phase (outer.cpp).
+int64_t outer_scratch(const Program&, const Phase&, const Layout&);
+
+// Checks what only the whole program shows, lays out scratch and packs. Throws Error.
+void prepare(Program&, const Layout&);
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+}  // namespace recell
+
+struct rc_program : recell::Program {};

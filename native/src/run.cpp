@@ -1,0 +1,194 @@
+// One run: checks the call, chooses how to split it, packs the weights, and lets the team go through the phases.
+#include "run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "coin.h"
+#include "error.h"
+#include "memory_pool.h"
+#include "worker.h"
+
+namespace recell {
+
+namespace {
+
+constexpr int most_parts = 256;
+constexpr int64_t rows_worth_splitting = 5;      // rows of each part: fewer, and the micro-kernel reads weights for too little
+constexpr double run_worth_threads = 4e5;        // flops of a whole run below which waking a team costs more
+constexpr double step_worth_barrier = 1e5;       // flops of a step below which meeting costs more
+
+template <class T> Layout layout() {
+    const Kernels<T>& k = kernels<T>();
+    return {k.lanes, k.panel, k.slab, int(sizeof(T))};
+}
+
+void ensure_prepared(Program& p) {
+    std::call_once(p.once, [&] {
+        try {
+            prepare(p, p.dtype ? layout<double>() : layout<float>());
+        } catch (const std::exception& e) {
+            p.failure = e.what();
+        }
+    });
+    if (!p.failure.empty()) throw Error(p.failure);
+}
+
+void check_call(const Program& p, void* const* buffers, const rc_call& call) {
+    if (call.steps < 0 || call.rows < 0) fail("rc_run: steps %lld, rows %lld", (long long)call.steps, (long long)call.rows);
+    if (p.buffers && !buffers) fail("rc_run: buffers is NULL");
+    if (call.keep_packs && !call.packs) fail("rc_run: keep_packs without packs");
+    if (reinterpret_cast<uintptr_t>(call.packs) % 64) fail("rc_run: packs must be 64-byte aligned");
+    for (int64_t t = 0; call.active && t < call.steps; ++t) {
+        const int64_t before = t ? call.active[t - 1] : call.rows;
+        if (call.active[t] < 0 || call.active[t] > before)
+            fail("rc_run: active[%lld] = %lld must lie in 0..%lld: it starts at most at `rows` and never grows", (long long)t,
+                 (long long)call.active[t], (long long)before);
+    }
+}
+
+template <class T> void number_valid(Run<T>& run) {
+    if (!run.call.active) return;
+    run.first_valid.resize(size_t(run.steps()) + 1);
+    for (int64_t t = 0; t < run.steps(); ++t) run.first_valid[size_t(t) + 1] = run.first_valid[size_t(t)] + run.active(t);
+}
+
+// Rows are sorted by length: bounds at equal numbers of valid steps, not of rows.
+template <class T> void bound_rows(Run<T>& run) {
+    const int64_t rows = run.rows(), parts = run.parts;
+    run.row_bounds.assign(size_t(parts) + 1, rows);
+    run.row_bounds[0] = 0;
+    if (!run.call.active) {
+        for (int64_t p = 1; p < parts; ++p) run.row_bounds[size_t(p)] = rows * p / parts;
+        return;
+    }
+    const int64_t total = run.valid_rows();
+    int64_t length = run.steps(), seen = 0, part = 1;
+    for (int64_t n = 0; n < rows && part < parts; ++n) {
+        while (length > 0 && run.active(length - 1) <= n) --length;
+        seen += length;
+        while (part < parts && seen * parts >= total * part) run.row_bounds[size_t(part++)] = n + 1;
+    }
+}
+
+// Depends on the program and the call alone, never on the real team: the same call gives the same bits.
+template <class T> void choose_split(Run<T>& run) {
+    const double step = double(run.program.step_flops), work = step * double(run.valid_rows());
+    const int64_t widest_step = run.steps() ? run.active(0) : 0;
+    run.parts = std::clamp(run.call.threads, 1, most_parts);
+    run.split_units = false;
+    if (run.parts > 1 && work < run_worth_threads) run.parts = 1;
+    if (run.parts == 1 || widest_step >= rows_worth_splitting * run.parts) return;
+    if (step * double(widest_step) >= step_worth_barrier && run.program.widest_units > run.kernels.slab)
+        run.split_units = true;
+    else if (widest_step < 2 * run.parts)
+        run.parts = 1;
+}
+
+template <class T> void go_through(void* data, int id, int count) {
+    Run<T>& run = *static_cast<Run<T>*>(data);
+    const Program& p = run.program;
+    char* next = run.scratch + id * run.scratch_bytes;
+    const auto take = [&](int64_t bytes) {
+        char* block = next;
+        next += round_up(bytes, 64);
+        return block;
+    };
+    Worker<T> worker{run, id, count, nullptr, nullptr, nullptr, nullptr, nullptr};
+    worker.tiles = reinterpret_cast<T*>(take(p.tile_elements * int64_t(sizeof(T))));
+    worker.registers = reinterpret_cast<T*>(take(p.register_elements * int64_t(sizeof(T))));
+    worker.outer = reinterpret_cast<T*>(take(p.outer_elements * int64_t(sizeof(T))));
+    worker.base = reinterpret_cast<T**>(take(int64_t(p.operands.size()) * 8));
+    worker.pointers = reinterpret_cast<const T**>(take(p.pointer_count * 8));
+    if (!run.call.keep_packs) pack_weights(worker);
+    for (const Phase& phase : p.phases) {
+        if (phase.kind == PhaseKind::loop) run_loop(worker, phase);
+        if (phase.kind == PhaseKind::everywhere) run_everywhere(worker, phase);
+        if (phase.kind == PhaseKind::outer) run_outer(worker, phase);
+    }
+}
+
+uint32_t hash_call(const rc_call& call) {
+    uint32_t h = 0x9E3779B9u;
+    for (uint32_t k : {uint32_t(call.seed), uint32_t(call.seed >> 32), call.layer, call.direction}) h = coin_mix(h ^ k);
+    return h;
+}
+
+template <class T> void run_typed(const Program& p, void* const* buffers, const rc_call& call) {
+    Run<T> run{p, call, kernels<T>(), buffers, nullptr, nullptr, nullptr, 0, 1, false, {}, {}, hash_call(call)};
+    number_valid(run);
+    choose_split(run);
+    bound_rows(run);
+    const int64_t pack_bytes = call.packs ? 0 : p.pack_bytes;
+    const int64_t sum_bytes = round_up(run.parts * p.accumulator_elements * int64_t(sizeof(T)), 64);
+    const int64_t elements = p.tile_elements + p.register_elements + p.outer_elements;
+    // 64 bytes of rounding for each of the five blocks, and a page between threads.
+    run.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + (int64_t(p.operands.size()) + p.pointer_count) * 8 + 5 * 64, 4096);
+    PoolBlock block(pack_bytes + sum_bytes + run.parts * run.scratch_bytes);
+    run.packs = call.packs ? static_cast<char*>(call.packs) : block.data();
+    run.accumulators = reinterpret_cast<T*>(block.data() + pack_bytes);
+    run.scratch = block.data() + pack_bytes + sum_bytes;
+    run_team(run.parts, go_through<T>, &run);
+}
+
+template <class T> double measure_peak(int threads) {
+    struct Job {
+        double flops[most_parts] = {};
+    } job;
+    const auto work = [](void* data, int id, int) {
+        alignas(64) T sink[64];
+        static_cast<Job*>(data)->flops[id] = kernels<T>().fma_work(4000000, sink);
+    };
+    run_team(threads, work, &job);  // warm
+    std::fill_n(job.flops, most_parts, 0.0);
+    const auto start = std::chrono::steady_clock::now();
+    run_team(threads, work, &job);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    double flops = 0;
+    for (double f : job.flops) flops += f;
+    return flops / seconds * 1e-9;
+}
+
+}  // namespace
+
+template <class T> void pack_weights(Worker<T>& w) {
+    const Kernels<T>& k = w.run.kernels;
+    int64_t number = 0;  // panels go round the parts
+    for (const Matrix& m : w.run.program.matrices) {
+        const T* weights = w.run.buffer(m.buffer) + m.offset;
+        for (int64_t unit = 0; unit < m.units(); unit += k.panel, ++number) {
+            if (number % w.run.parts % w.count != w.id) continue;
+            const int64_t valid = std::min<int64_t>(k.panel, m.units() - unit), width = round_up(valid, k.lanes);
+            T* to = reinterpret_cast<T*>(w.run.packs + m.pack_offset) + unit * m.depth();
+            if (width > valid)
+                for (int64_t i = 0; i < m.depth(); ++i) std::fill(to + i * width + valid, to + (i + 1) * width, T(0));
+            if (!m.transposed)
+                k.transpose(weights + unit * m.ld, m.ld, to, width, valid, m.depth());
+            else
+                for (int64_t i = 0; i < m.depth(); ++i) std::memcpy(to + i * width, weights + i * m.ld + unit, size_t(valid) * sizeof(T));
+        }
+    }
+    w.barrier();
+}
+
+int64_t pack_bytes(Program& p) {
+    ensure_prepared(p);
+    return p.pack_bytes;
+}
+
+void run_program(Program& p, void* const* buffers, const rc_call& call) {
+    ensure_prepared(p);
+    check_call(p, buffers, call);
+    if (p.dtype)
+        run_typed<double>(p, buffers, call);
+    else
+        run_typed<float>(p, buffers, call);
+}
+
+double fma_peak(int threads, int dtype) {
+    if (threads < 1 || threads > most_parts) fail("rc_fma_peak: %d threads", threads);
+    return dtype ? measure_peak<double>(threads) : measure_peak<float>(threads);
+}
+
+}  // namespace recell

@@ -1,0 +1,206 @@
+// One stage on one chunk of rows: the forms into tiles, then the points, op by op, over small tiles of rows.
+#include <algorithm>
+#include <cstring>
+
+#include "coin.h"
+#include "worker.h"
+
+namespace recell {
+
+namespace {
+
+template <class T> struct Address {
+    T* first;
+    int64_t stride;  // between rows; 0: broadcast
+};
+
+template <class T> class StageRun {
+  public:
+    StageRun(Worker<T>& worker, const Stage& stage, const Chunk& chunk, const Share<T>& share)
+        : w_(worker), run_(worker.run), k_(worker.run.kernels), stage_(stage), chunk_(chunk), share_(share) {}
+
+    void run() {
+        point_at_rows();
+        if (stage_.by_rows) return run_rows();
+        for (int64_t slab = share_.first_slab; slab < share_.last_slab; ++slab) {
+            unit_ = slab * k_.slab;
+            width_ = std::min<int64_t>(k_.slab, stage_.width - unit_);
+            const T** rows = w_.pointers;
+            for (const Form& form : stage_.forms) rows = compute(form, unit_, width_, rows);
+            run_points();
+        }
+    }
+
+  private:
+    const Operand& operand(int id) const { return run_.program.operand(id); }
+
+    static int64_t index(const Operand& o, const Span& span) { return o.slot == RC_ROW ? span.row : span.index; }
+
+    T* at(int id, const Operand& o, const Span& span, int64_t offset) const { return w_.base[id] + (index(o, span) + offset) * o.ld; }
+
+    // One pointer per row of the chunk for each segment, in the order of the forms.
+    void point_at_rows() {
+        const T** next = w_.pointers;
+        for (const Form& form : stage_.forms)
+            for (const Segment& segment : form.segments) {
+                const Operand& o = operand(segment.operand);
+                for (int64_t s = 0; s < chunk_.span_count; ++s)
+                    for (int64_t r = 0; r < chunk_.spans[s].count; ++r) *next++ = at(segment.operand, o, chunk_.spans[s], r);
+            }
+    }
+
+    void run_rows() {
+        unit_ = 0;
+        const T** rows = w_.pointers;
+        for (const Form& form : stage_.forms) {
+            const T** after = rows;
+            for (int64_t unit = 0; unit < form.width; unit += k_.slab)
+                after = compute(form, unit, std::min<int64_t>(k_.slab, form.width - unit), rows);
+            rows = after;
+        }
+        run_points();
+    }
+
+    // Units [unit, unit + width) of a form for the whole chunk. `rows` are its segments' row pointers; returns the next form's.
+    const T** compute(const Form& form, int64_t unit, int64_t width, const T** rows) {
+        const Operand& d = operand(form.destination);
+        const bool to_tile = d.place == Place::tile;
+        T* tile = to_tile ? w_.tiles + d.scratch * capacity_ + (stage_.by_rows ? unit : 0) : w_.tiles;
+        const int64_t stride = to_tile ? d.row_stride : k_.slab;
+        bool add = form.initial >= 0 || form.segments.empty();
+        if (add) fill(form, unit, width, tile, stride);
+        for (const Segment& segment : form.segments) {
+            multiply(run_.program.matrices[size_t(segment.matrix)], unit, width, rows, tile, stride, add);
+            rows += chunk_.rows;
+            add = true;
+        }
+        if (!to_tile) write_out(form.destination, unit, width, tile);
+        return rows;
+    }
+
+
+    void fill(const Form& form, int64_t unit, int64_t width, T* tile, int64_t stride) {
+        const int64_t padded = round_up(width, k_.lanes);
+        const Operand* o = form.initial < 0 ? nullptr : &operand(form.initial);
+        for (int64_t s = 0; s < chunk_.span_count; ++s)
+            for (int64_t r = 0; r < chunk_.spans[s].count; ++r, tile += stride) {
+                if (!o || o->place == Place::constant)
+                    std::fill(tile, tile + width, o ? T(o->value) : T(0));
+                else
+                    std::memcpy(tile, at(form.initial, *o, chunk_.spans[s], r) + unit, size_t(width) * sizeof(T));
+                std::fill(tile + width, tile + padded, T(0));
+            }
+    }
+
+    void multiply(const Matrix& m, int64_t unit, int64_t width, const T** rows, T* tile, int64_t stride, bool add) {
+        const T* packs = reinterpret_cast<const T*>(run_.packs + m.pack_offset) + unit * m.depth();
+        for (int64_t first = 0; first < width; first += k_.panel) {
+            const int64_t panel = std::min<int64_t>(k_.panel, round_up(width - first, k_.lanes));
+            k_.gemm(chunk_.rows, rows, m.depth(), packs + first * m.depth(), int(panel), tile + first, stride, add);
+        }
+    }
+
+    void write_out(int destination, int64_t unit, int64_t width, const T* tile) {
+        const Operand& o = operand(destination);
+        for (int64_t s = 0; s < chunk_.span_count; ++s)
+            for (int64_t r = 0; r < chunk_.spans[s].count; ++r, tile += k_.slab)
+                std::memcpy(at(destination, o, chunk_.spans[s], r) + unit, tile, size_t(width) * sizeof(T));
+    }
+
+    void run_points() {
+        if (stage_.points.empty()) return;
+        int64_t local = 0;
+        for (int64_t s = 0; s < chunk_.span_count; ++s) {
+            const Span& span = chunk_.spans[s];
+            // Equal tiles, none much smaller than the others.
+            int64_t offset = 0;
+            for (int64_t left = (span.count + stage_.tile_rows - 1) / stage_.tile_rows; left > 0; --left) {
+                const int64_t take = (span.count - offset + left - 1) / left;
+                tile_ = {&span, offset, take, local + offset};
+                for (const Point& point : stage_.points) run_point(point);
+                offset += take;
+            }
+            local += span.count;
+        }
+    }
+
+    Address<T> resolve(int id) const {
+        const Operand& o = operand(id);
+        const int64_t unit = o.width == stage_.width ? unit_ : 0;  // row scalars have no slab; in by_rows stages unit_ is 0
+        switch (o.place) {
+            case Place::memory:
+                if (o.slot == RC_VECTOR) return {w_.base[id] + unit, 0};
+                return {at(id, o, *tile_.span, tile_.offset) + unit, o.ld};
+            case Place::reg: return {w_.registers + o.scratch * stage_.tile_rows + o.column, o.row_stride};
+            case Place::tile: return {w_.tiles + o.scratch * capacity_ + tile_.local * o.row_stride + o.column, o.row_stride};
+            case Place::constant: return {const_cast<T*>(run_.constant(o)), 0};
+            case Place::accumulator: return {share_.accumulators + o.scratch + o.column + unit, 0};
+        }
+        __builtin_unreachable();
+    }
+
+    // The width of this slab's part of an operand.
+    int64_t width_of(const Operand& o) const { return stage_.by_rows || o.width != stage_.width ? o.width : width_; }
+
+    void run_point(const Point& point) {
+        if (point.once && unit_ > 0) return;
+        const OpRow& row = op_table[point.op];
+        const Operand& d = operand(point.destination);
+        const Address<T> to = resolve(point.destination);
+        if (row.kind == OpKind::coin) return toss(point, d, to);
+        const T* from[3];
+        int64_t strides[3];
+        for (int i = 0; i < row.arity; ++i) {
+            const Address<T> address = resolve(point.operand[i]);
+            from[i] = address.first;
+            strides[i] = address.stride;
+        }
+        if (row.kind == OpKind::accumulate) {
+            const Operand& a = operand(point.operand[0]);
+            const bool all = d.width == 1 && a.width > 1;
+            return (all ? k_.accumulate_all : k_.accumulate)(tile_.rows, width_of(a), to.first, from[0], strides[0]);
+        }
+        const int64_t width = row.kind == OpKind::reduction ? operand(point.operand[0]).width : width_of(d);
+        k_.point[point.op](tile_.rows, width, to.first, to.stride, from, strides);
+    }
+
+    void toss(const Point& point, const Operand& d, Address<T> to) {
+        const Span& span = *tile_.span;
+        const uint32_t number = uint32_t(point.immediate >> 1);
+        const double rate = operand(point.operand[1]).value;
+        CoinRow coin{0, uint32_t(d.width == stage_.width ? unit_ : 0), uint32_t(point.immediate & 1 ? span.step : 0),
+                     uint64_t(rate <= 0 ? 0 : std::min(rate, 1.0) * 4294967296.0)};
+        const uint32_t hash = coin_mix(run_.coin_hash ^ number);
+        for (int64_t r = 0; r < tile_.rows; ++r) {
+            const int64_t n = span.row + tile_.offset + r;
+            coin.hash = coin_mix(hash ^ uint32_t(run_.call.row_numbers ? run_.call.row_numbers[n] : n));
+            k_.coin(coin, width_of(d), to.first + r * to.stride);
+        }
+    }
+
+    struct Tile {
+        const Span* span;
+        int64_t offset, rows, local;  // rows from the span's start; how many; rows from the chunk's start
+    };
+
+    Worker<T>& w_;
+    const Run<T>& run_;
+    const Kernels<T>& k_;
+    const Stage& stage_;
+    const Chunk& chunk_;
+    const Share<T>& share_;
+    const int64_t capacity_ = chunk_.rows;  // tiles lie one after the other, each for the chunk's rows
+    int64_t unit_ = 0, width_ = 0;
+    Tile tile_{};
+};
+
+}  // namespace
+
+template <class T> void run_stage(Worker<T>& worker, const Stage& stage, const Chunk& chunk, const Share<T>& share) {
+    StageRun<T>(worker, stage, chunk, share).run();
+}
+
+template void run_stage(Worker<float>&, const Stage&, const Chunk&, const Share<float>&);
+template void run_stage(Worker<double>&, const Stage&, const Chunk&, const Share<double>&);
+
+}  // namespace recell

@@ -1,0 +1,81 @@
+// One run of a program, and one real thread's view of it.
+#pragma once
+#include <vector>
+
+#include "kernels.h"
+#include "program.h"
+#include "team.h"
+
+namespace recell {
+
+// Shared by all threads of a run; read only but for the barrier and the memory that it points to.
+template <class T> struct Run {
+    const Program& program;
+    const rc_call& call;
+    const Kernels<T>& kernels;
+    void* const* buffers;
+    char* packs;
+    T* accumulators;                 // [part][program.accumulator_elements]
+    char* scratch;                   // [real thread][scratch_bytes]
+    int64_t scratch_bytes;
+    int parts;                       // logical threads: they fix the order of every sum
+    bool split_units;                // small batches: the parts share rows and split units, with barriers
+    std::vector<int64_t> row_bounds; // (parts + 1), of the row split
+    std::vector<int64_t> first_valid;// (steps + 1), ragged only: valid rows before step t
+    uint32_t coin_hash;              // of seed, layer and direction
+    Barrier barrier{};
+
+    int64_t steps() const { return call.steps; }
+    int64_t rows() const { return call.rows; }
+    int64_t active(int64_t t) const { return call.active ? call.active[t] : call.rows; }
+    int64_t valid_rows() const { return call.active ? first_valid.back() : call.steps * call.rows; }
+    T* buffer(int id) const { return static_cast<T*>(buffers[id]); }
+    const T* constant(const Operand& o) const;
+};
+
+template <> inline const float* Run<float>::constant(const Operand& o) const {
+    return program.float_constants.data() + o.scratch * program.constant_width;
+}
+template <> inline const double* Run<double>::constant(const Operand& o) const {
+    return program.double_constants.data() + o.scratch * program.constant_width;
+}
+
+template <class T> struct Worker {
+    Run<T>& run;
+    int id, count;          // real threads
+    T** base;               // (operands): first element of a memory operand at the current step
+    const T** pointers;     // (program.pointer_count): row pointers of the current stage's segments
+    T* tiles;               // (program.tile_elements): results of forms, for one chunk of rows
+    T* registers;           // (program.register_elements): for one pointwise tile
+    T* outer;               // (program.outer_elements)
+
+    void barrier() { run.barrier.wait(count); }
+    T* part_accumulators(int part) { return run.accumulators + part * run.program.accumulator_elements; }
+};
+
+// A run of rows whose memory is evenly spaced. `index` counts rows from an operand's base; `row` and `step` name the first.
+struct Span {
+    int64_t index, row, step, count;
+};
+
+// Rows that go through a stage together: at most loop_chunk or everywhere_chunk.
+struct Chunk {
+    const Span* spans;
+    int64_t span_count, rows;
+};
+
+// What part of a stage's units to run, and where its sums go.
+template <class T> struct Share {
+    int64_t first_slab, last_slab;  // by_units
+    T* accumulators;
+};
+
+template <class T> void run_stage(Worker<T>&, const Stage&, const Chunk&, const Share<T>&);
+template <class T> void run_loop(Worker<T>&, const Phase&);
+template <class T> void run_everywhere(Worker<T>&, const Phase&);
+template <class T> void run_outer(Worker<T>&, const Phase&);
+template <class T> void pack_weights(Worker<T>&);
+
+inline int64_t slab_count(const Stage& stage, int64_t slab) { return stage.by_rows ? 1 : (stage.width + slab - 1) / slab; }
+
+}  // namespace recell
