@@ -1,0 +1,203 @@
+"""The native library through ctypes: where it lies, its prototypes, its threads.
+
+`load()` is the library with every prototype of `native/include/recell.h` declared. `Program` is a thin owner of
+an `rc_program`: building calls return ids and raise `RecellError` with the library's own line.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+from recell.errors import RecellError
+
+ABI_VERSION = 1
+MODULE = "recell._native.librecell_native"  # no Python module: only the finder is asked where it lies
+
+# enum rc_slot
+STEP, NEW, PREVIOUS, ROLL_NEW, ROLL_PREVIOUS, ROW, VECTOR = range(7)
+NOTHING = -1  # an operand that is not there
+
+
+class CallArguments(ctypes.Structure):
+    """`rc_call`: one run's sizes, direction, ragged lengths, coins and threads."""
+
+    _fields_ = [
+        ("steps", c_int64),
+        ("rows", c_int64),
+        ("reverse", c_int),
+        ("active", c_void_p),
+        ("row_numbers", c_void_p),
+        ("seed", c_uint64),
+        ("layer", c_uint32),
+        ("direction", c_uint32),
+        ("threads", c_int),
+        ("keep_packs", c_int),
+        ("packs", c_void_p),
+    ]
+
+
+PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
+    "rc_program_new": (c_void_p, (c_int, c_int)),
+    "rc_program_free": (None, (c_void_p,)),
+    "rc_memory": (c_int, (c_void_p, c_int, c_int, c_int64, c_int64, c_int64)),
+    "rc_register": (c_int, (c_void_p, c_int64)),
+    "rc_tile": (c_int, (c_void_p, c_int64)),
+    "rc_view": (c_int, (c_void_p, c_int, c_int64, c_int64)),
+    "rc_constant": (c_int, (c_void_p, c_double)),
+    "rc_accumulator": (c_int, (c_void_p, c_int, c_int64, c_int64)),
+    "rc_matrix": (c_int, (c_void_p, c_int, c_int64, c_int64, c_int64, c_int64, c_int)),
+    "rc_loop": (c_int, (c_void_p, c_int)),
+    "rc_everywhere": (c_int, (c_void_p,)),
+    "rc_state": (c_int, (c_void_p, c_int, c_int, c_int, c_int)),
+    "rc_stage": (c_int, (c_void_p, c_int)),
+    "rc_form": (c_int, (c_void_p, c_int, c_int)),
+    "rc_segment": (c_int, (c_void_p, c_int, c_int)),
+    "rc_point": (c_int, (c_void_p, c_int, c_int, c_int, c_int, c_int, c_int64)),
+    "rc_outer": (c_int, (c_void_p,)),
+    "rc_pair": (c_int, (c_void_p, c_int, c_int, c_int, c_int64, c_int64)),
+    "rc_pack_bytes": (c_int64, (c_void_p,)),
+    "rc_run": (c_int, (c_void_p, c_void_p, POINTER(CallArguments))),
+    "rc_last_error": (c_char_p, ()),
+    "rc_isa": (c_char_p, ()),
+    "rc_abi_version": (c_int, ()),
+    "rc_op": (c_int, (c_char_p,)),
+    "rc_set_team": (None, (c_void_p, c_void_p, c_void_p)),
+    "rc_alloc": (c_void_p, (c_int64,)),
+    "rc_free": (None, (c_void_p,)),
+    "rc_pool_trim": (None, ()),
+    "rc_pool_bytes": (c_int64, ()),
+    "rc_fma_peak": (c_double, (c_int, c_int)),
+}
+
+
+def library_path() -> str:
+    """Where the library lies: `RECELL_LIBRARY` (sanitizer and development builds), else in the package."""
+    named = os.environ.get("RECELL_LIBRARY")
+    if named:
+        if not Path(named).is_file():
+            raise RecellError(f"RECELL_LIBRARY={named} is not a file; build it with cmake --build, or unset it")
+        return named
+    try:
+        spec = importlib.util.find_spec(MODULE)  # in an editable install this also rebuilds what changed
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise RecellError("the native library is not built; install recell (pip install .), or set RECELL_LIBRARY")
+    return spec.origin
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """The library, its prototypes declared. RecellError if it is missing or of another ABI version."""
+    path = library_path()
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        raise RecellError(f"the native library {path} does not load: {error}") from None
+    for name, (result, arguments) in PROTOTYPES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    version = library.rc_abi_version()
+    if version != ABI_VERSION:
+        raise RecellError(f"the native library {path} has ABI version {version}, this recell needs {ABI_VERSION}; rebuild it")
+    if library.rc_isa() is None:
+        raise RecellError(library.rc_last_error().decode())
+    return library
+
+
+@functools.cache
+def opcode(name: str) -> int:
+    """The number of a pointwise op; RecellError when the library has none of that name."""
+    code = load().rc_op(name.encode())
+    if code < 0:
+        raise RecellError(f"the cpu backend has no op {name!r}")
+    return code
+
+
+def check(code: int) -> int:
+    """The code itself, or RecellError with the library's own line if it is negative."""
+    if code < 0:
+        raise RecellError(load().rc_last_error().decode())
+    return code
+
+
+class Program:
+    """Owns an `rc_program`. `build("memory", ...)` is `rc_memory` on it, and so for every building call."""
+
+    def __init__(self, *, double: bool, buffers: int) -> None:
+        library = load()
+        self._free = library.rc_program_free  # at interpreter exit the module may be gone before the program
+        self.pointer = library.rc_program_new(int(double), buffers)
+        if not self.pointer:
+            raise RecellError(library.rc_last_error().decode())
+        self.buffers = buffers
+
+    def __del__(self) -> None:
+        pointer = getattr(self, "pointer", None)
+        if pointer:
+            self._free(pointer)
+
+    def build(self, call: str, *arguments: int | float) -> int:
+        """The id that `rc_<call>` returns."""
+        return check(getattr(load(), f"rc_{call}")(self.pointer, *arguments))
+
+    def point(self, op: str, destination: int, a: int = NOTHING, b: int = NOTHING, c: int = NOTHING, immediate: int = 0) -> int:
+        """A pointwise instruction of the current stage."""
+        return self.build("point", opcode(op), destination, a, b, c, immediate)
+
+    def pack_bytes(self) -> int:
+        """How large `rc_call.packs` must be."""
+        return check(load().rc_pack_bytes(self.pointer))
+
+    def run(self, addresses: Sequence[int | None], call: CallArguments) -> None:
+        """Runs on buffers given by address; the caller keeps them alive. Threads follow torch's team when torch is loaded."""
+        share_team()
+        pointers = (c_void_p * max(1, self.buffers))(*addresses)
+        check(load().rc_run(self.pointer, pointers, call))
+
+
+def thread_count() -> int:
+    """`RECELL_NUM_THREADS`, else torch's number when torch is loaded, else the processors that this process may use."""
+    wanted = os.environ.get("RECELL_NUM_THREADS")
+    if wanted:
+        if not wanted.isdecimal() or int(wanted) < 1:
+            raise RecellError(f"RECELL_NUM_THREADS must be a positive number; came {wanted!r}")
+        return int(wanted)
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_num_threads"):
+        return int(torch.get_num_threads())
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_team_shared = False
+
+
+def share_team() -> None:
+    """Hands torch's OpenMP team to the library, once, when torch is loaded: two teams would fight for the cores."""
+    global _team_shared
+    if _team_shared or "torch" not in sys.modules:
+        return
+    _team_shared = True
+    path = torch_openmp()
+    if path is None:
+        return
+    openmp = ctypes.CDLL(path)
+    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+    if all(hasattr(openmp, name) for name in names):
+        load().rc_set_team(*(ctypes.cast(getattr(openmp, name), c_void_p) for name in names))
+
+
+def torch_openmp() -> str | None:
+    """The libgomp that torch has loaded into this process; other packages may have loaded one of their own."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return None
+    found = sorted({line.split(maxsplit=5)[5].strip() for line in maps.read_text().splitlines() if "libgomp" in line})
+    return next((path for path in found if "torch" in path), found[0] if found else None)
