@@ -39,13 +39,13 @@ demo: setup
 test check: export OMP_WAIT_POLICY = passive
 
 test: setup
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 check: setup
 	$(BIN)/ruff check src tests examples benchmarks
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q -n $(JOBS) --doctest-modules src
-	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not slow' tests/test_house.py tests/graph tests/language
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m 'not slow' tests/test_house.py tests/graph tests/language
 
 # The native runtime and its tests under gcc's sanitizers, reached through ctypes and NumPy: Python itself is not instrumented.
 sanitize: $(SANITIZERS:%=sanitize-%)

@@ -137,8 +137,9 @@ def run_fresh(program: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["recell", "recell.cells", "recell.data", "recell.decoding", "recell.runtime"])
-def test_import_brings_nothing_heavy(module: str) -> None:
+@pytest.mark.parametrize("layer", ["", ".cells", ".data", ".decoding", ".runtime"])
+def test_import_brings_nothing_heavy(layer: str) -> None:
+    module = f"recell{layer}"
     program = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
     assert run_fresh(program).split() == []
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("wheel")  # one process builds it, once
 BASE = ("numpy", "safetensors")  # all that a saved model needs
 
 
@@ -20,7 +21,8 @@ BASE = ("numpy", "safetensors")  # all that a saved model needs
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--wheel-dir", str(folder), str(ROOT)], check=True, timeout=500)
+    where = ["--config-settings", f"build-dir={folder / 'build'}", "--wheel-dir", str(folder)]
+    subprocess.run([*pip, *where, str(ROOT)], check=True, timeout=500)
     (built,) = folder.glob("recell-*.whl")
     return built
 
