@@ -8,6 +8,7 @@ from dataclasses import replace
 from recell.compiler.build import Variant
 from recell.errors import CellError
 from recell.graph.graph import ROW_SCALAR, Builder, Graph, Node
+from recell.graph.ops import OPS
 from recell.graph.verify import verify
 
 Rule = Callable[[Builder, Node, tuple[int, ...]], int | None]
@@ -15,7 +16,7 @@ Rule = Callable[[Builder, Node, tuple[int, ...]], int | None]
 
 def prepare(graph: Graph, variant: Variant) -> Graph:
     """The step as it runs: resets and masks are equations of states, coins that are not drawn are numbers."""
-    if not variant.training:
+    if not variant.training and graph.has_coins:
         graph = rewrite(graph, _expected_coin)
     if variant.reset:
         graph = with_reset(graph)
@@ -56,7 +57,10 @@ def relocate(graph: Graph, builder: Builder, place: list[int]) -> Graph:
 
 
 def _expected_coin(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int | None:
-    return builder.constant(node.attributes[0]) if node.op == "coin" else None
+    if node.op == "coin":
+        return builder.constant(node.attributes[0])
+    # A number has no size, so what is computed of it is shaped (and folded) anew.
+    return builder.apply(node.op, inputs, node.attributes) if OPS[node.op].kind == "point" else None
 
 
 def with_reset(graph: Graph) -> Graph:
