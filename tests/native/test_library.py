@@ -1,0 +1,80 @@
+"""The library's door: where it is found, its version, its errors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from recell.compiler.backends.cpu import library
+from recell.errors import RecellError
+
+SETS = ("avx512", "avx2", "baseline")
+
+
+def test_version_and_instruction_set(native):
+    assert native.rc_abi_version() == library.ABI_VERSION
+    assert native.rc_isa().decode() in SETS
+
+
+def test_every_op_has_a_number():
+    numbers = [library.opcode(name) for name in ("copy", "fma", "softmax", "accumulate", "coin")]
+    assert len(set(numbers)) == len(numbers)
+    with pytest.raises(RecellError, match="erfinv"):
+        library.opcode("erfinv")
+
+
+def test_missing_library(monkeypatch):
+    monkeypatch.setenv("RECELL_LIBRARY", "/nowhere/at/all.so")
+    with pytest.raises(RecellError, match="is not a file"):
+        library.library_path()
+
+
+@pytest.mark.parametrize("dtype_code", (-1, 2))
+def test_unknown_dtype(native, dtype_code):
+    assert native.rc_program_new(dtype_code, 1) is None
+    assert b"dtype" in native.rc_last_error()
+
+
+def test_building_errors(hand):
+    with pytest.raises(RecellError, match="no phase"):
+        hand.stage(0)
+    with pytest.raises(RecellError, match="buffer 64"):
+        hand.program.build("memory", 64, library.STEP, 4, 0, 4)
+    with pytest.raises(RecellError, match="do not fit"):
+        hand.program.build("memory", 0, library.STEP, 4, 2, 4)
+    with pytest.raises(RecellError, match="not a loop"):
+        hand.everywhere()
+        hand.state(0, 0, 0, -1)
+
+
+@pytest.mark.parametrize("active", ([3, 4], [6, 6], [-1, -2]))
+def test_bad_active(hand, numbers, active):
+    out = numbers(2, 5, 3)
+    hand.everywhere()
+    hand.stage(0)
+    hand.point("copy", hand.memory(out, library.STEP), hand.constant(0.0))
+    with pytest.raises(RecellError, match="active"):
+        hand.run(2, 5, active=active)
+
+
+def test_frozen_after_a_run(hand, numbers):
+    out = numbers(2, 5, 3)
+    hand.everywhere()
+    hand.stage(0)
+    hand.point("copy", hand.memory(out, library.STEP), hand.constant(0.0))
+    hand.run(2, 5)
+    np.testing.assert_array_equal(out, 0)
+    with pytest.raises(RecellError, match="already run"):
+        hand.stage(0)
+
+
+@pytest.mark.parametrize("isa", (*SETS, "abacus"))
+def test_forced_instruction_set(isa):
+    """RECELL_ISA chooses; an unknown one is refused by name. One the processor lacks is refused too."""
+    code = "from recell.compiler.backends.cpu import library as l; print(l.load().rc_isa().decode())"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "RECELL_ISA": isa}, capture_output=True, text=True)
+    assert done.stdout.strip() == isa or f"RECELL_ISA={isa}" in done.stderr

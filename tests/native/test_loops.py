@@ -1,0 +1,145 @@
+"""Time loops against NumPy: both orders, both directions, ragged batches, states that enter and leave, rolling states."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recell.compiler.backends.cpu import library
+
+RAGGED = {"full": None, "ragged": "some", "empty rows": "few"}
+
+
+def active_of(kind, steps, rows):
+    if RAGGED[kind] is None:
+        return None
+    lengths = np.linspace(steps, 0 if kind == "empty rows" else 1, rows).astype(int)
+    return np.array([(lengths > t).sum() for t in range(steps)])
+
+
+def elman(hand, numbers, steps, rows, inputs, hidden, roll, backward=0):
+    """h = tanh(W x + U h + b), states in T+1 slots or rolling; y always in T slots. Returns the arrays."""
+    arrays = {
+        "x": numbers(steps, rows, inputs), "W": numbers(hidden, inputs, scale=0.3), "U": numbers(hidden, hidden, scale=0.7 / hidden**0.5),
+        "b": numbers(hidden), "first": numbers(rows, hidden), "last": numbers.empty(rows, hidden),
+        "y": numbers.empty(steps, rows, hidden), "h": numbers.empty(2 if roll else steps + 1, rows, hidden),
+    }
+    new, previous = (library.ROLL_NEW, library.ROLL_PREVIOUS) if roll else (library.NEW, library.PREVIOUS)
+    hand.loop(backward)
+    state, before = hand.memory(arrays["h"], new), hand.memory(arrays["h"], previous)
+    hand.state(hand.memory(arrays["first"], library.ROW), before, state, hand.memory(arrays["last"], library.ROW))
+    hand.stage(0)
+    total = hand.tile(hidden)
+    hand.form(total, hand.memory(arrays["b"], library.VECTOR))
+    hand.segment(hand.weight(arrays["W"]), hand.memory(arrays["x"], library.STEP))
+    hand.segment(hand.weight(arrays["U"]), before)
+    hand.point("tanh", state, total)
+    hand.point("copy", hand.memory(arrays["y"], library.STEP), state)
+    return arrays
+
+
+def elman_numpy(arrays, active, descending):
+    steps, rows = arrays["x"].shape[:2]
+    active = [rows] * steps if active is None else active
+    h, y = arrays["first"].astype(np.float64), np.full(arrays["y"].shape, np.nan)
+    for t in reversed(range(steps)) if descending else range(steps):
+        n = active[t]
+        h = h.copy()
+        h[:n] = np.tanh(arrays["x"][t, :n] @ arrays["W"].T + h[:n] @ arrays["U"].T + arrays["b"])
+        y[t, :n] = h[:n]
+    return y, h
+
+
+@pytest.mark.parametrize("kind", RAGGED)
+@pytest.mark.parametrize("roll", (False, True))
+@pytest.mark.parametrize("reverse", (False, True))
+@pytest.mark.parametrize("backward", (0, 1))
+@pytest.mark.parametrize("threads", (1, 2))
+def test_elman(hand, numbers, assert_close, kind, roll, reverse, backward, threads):
+    """A forward loop follows the cell's direction, a backward one runs against it. NEW and PREVIOUS follow the cell."""
+    if backward and not roll:
+        pytest.skip("a backward loop's own states do not lie in the cell's slots")
+    steps, rows, inputs, hidden = 7, 13, 19, 71
+    arrays = elman(hand, numbers, steps, rows, inputs, hidden, roll, backward)
+    active = active_of(kind, steps, rows)
+    for t, n in enumerate(active if active is not None else ()):
+        arrays["x"][t, n:] = np.nan
+    hand.run(steps, rows, reverse=reverse, active=active, threads=threads)
+    y, last = elman_numpy(arrays, active, reverse != bool(backward))
+    assert_close(arrays["y"], y, 4)
+    assert_close(arrays["last"], last, 4)
+
+
+@pytest.mark.parametrize(("rows", "hidden"), ((1, 256), (3, 200), (4, 517)))
+def test_units_split(hand, numbers, assert_close, rows, hidden):
+    """Few rows: the threads share them and split the units, meeting after every stage."""
+    arrays = elman(hand, numbers, 9, rows, 45, hidden, True)
+    hand.run(9, rows, threads=2)
+    y, last = elman_numpy(arrays, None, False)
+    assert_close(arrays["y"], y, 8)
+    assert_close(arrays["last"], last, 8)
+
+
+def test_no_steps(hand, numbers, assert_same):
+    arrays = elman(hand, numbers, 0, 5, 3, 7, True)
+    hand.run(0, 5)
+    assert_same(arrays["last"], arrays["first"])
+
+
+@pytest.mark.parametrize("initial", ("constant", "vector"))
+def test_initial_state(hand, numbers, assert_close, initial):
+    """A running sum that starts at a constant or a vector, in one row slot read and written in place."""
+    x, h, last, start = numbers(5, 9, 17), numbers.empty(9, 17), numbers.empty(9, 17), numbers(17)
+    hand.loop(0)
+    state = hand.memory(h, library.ROW)
+    first = hand.constant(2.5) if initial == "constant" else hand.memory(start, library.VECTOR)
+    hand.state(first, state, state, hand.memory(last, library.ROW))
+    hand.stage(0)
+    hand.point("add", state, state, hand.memory(x, library.STEP))
+    hand.run(5, 9)
+    assert_close(last, x.sum(0) + (2.5 if initial == "constant" else start))
+
+
+def test_two_stages(hand, numbers, assert_close):
+    """GRU with the reset before the product: the second stage's form reads what the first stage wrote."""
+    steps, rows, hidden = 6, 12, 130
+    x, first, last = numbers(steps, rows, hidden), numbers(rows, hidden), numbers.empty(rows, hidden)
+    u_r, u_n = numbers(hidden, hidden, scale=0.7 / hidden**0.5), numbers(hidden, hidden, scale=0.7 / hidden**0.5)
+    h, reset = numbers.empty(2, rows, hidden), numbers.empty(rows, hidden)
+    hand.loop(0)
+    new, previous = hand.memory(h, library.ROLL_NEW), hand.memory(h, library.ROLL_PREVIOUS)
+    hand.state(hand.memory(first, library.ROW), previous, new, hand.memory(last, library.ROW))
+    hand.stage(0)
+    r, product = hand.tile(hidden), hand.memory(reset, library.ROW)
+    hand.form(r, -1)
+    hand.segment(hand.weight(u_r), previous)
+    hand.point("sigmoid", r, r)
+    hand.point("mul", product, r, previous)
+    hand.stage(0)
+    n = hand.tile(hidden)
+    hand.form(n, hand.memory(x, library.STEP))
+    hand.segment(hand.weight(u_n), product)
+    hand.point("tanh", new, n)
+    expected = first.astype(np.float64)
+    for t in range(steps):
+        expected = np.tanh(x[t] + (expected / (1 + np.exp(-expected @ u_r.T))) @ u_n.T)
+    for threads in (1, 2, 3, 5):
+        last[:] = np.nan
+        hand.run(steps, rows, threads=threads)
+        assert_close(last, expected, 4)
+
+
+def test_time_counter(hand, numbers, assert_same):
+    """A row scalar beside wide units: it is advanced once, whatever the number of slabs, and splat reads it."""
+    steps, rows, wide = 5, 6, 150
+    first, t_buffer = np.arange(rows, dtype=hand.dtype)[:, None].copy(), numbers.empty(steps + 1, rows, 1)
+    out = numbers.empty(steps, rows, wide)
+    hand.loop(0)
+    before, after = hand.memory(t_buffer, library.PREVIOUS), hand.memory(t_buffer, library.NEW)
+    hand.state(hand.memory(first, library.ROW), before, after, -1)
+    hand.stage(0)
+    hand.point("add", after, before, hand.constant(1.0))
+    hand.point("splat", hand.memory(out, library.STEP), before)
+    hand.run(steps, rows)
+    expected = first[None] + np.arange(steps)[:, None, None]
+    assert_same(out, np.broadcast_to(expected, out.shape).astype(hand.dtype).copy())
