@@ -82,14 +82,18 @@ def library_path() -> str:
     named = os.environ.get("RECELL_LIBRARY")
     if named:
         if not Path(named).is_file():
-            raise RecellError(f"RECELL_LIBRARY={named} is not a file; build it with cmake --build, or unset it")
+            raise RecellError(
+                f"RECELL_LIBRARY={named} is not a file; build it with cmake --build, or unset it"
+            )
         return named
     try:
         spec = importlib.util.find_spec(MODULE)  # in an editable install this also rebuilds what changed
     except ModuleNotFoundError:
         spec = None
     if spec is None or spec.origin is None:
-        raise RecellError("the native library is not built; install recell (pip install .), or set RECELL_LIBRARY")
+        raise RecellError(
+            "the native library is not built; install recell (pip install .), or set RECELL_LIBRARY"
+        )
     return spec.origin
 
 
@@ -106,7 +110,9 @@ def load() -> ctypes.CDLL:
         function.restype, function.argtypes = result, arguments
     version = library.rc_abi_version()
     if version != ABI_VERSION:
-        raise RecellError(f"the native library {path} has ABI version {version}, this recell needs {ABI_VERSION}; rebuild it")
+        raise RecellError(
+            f"the native library {path} has ABI version {version}, this recell needs {ABI_VERSION}; rebuild it"
+        )
     if library.rc_isa() is None:
         raise RecellError(library.rc_last_error().decode())
     return library
@@ -148,7 +154,15 @@ class Program:
         """The id that `rc_<call>` returns."""
         return check(getattr(load(), f"rc_{call}")(self.pointer, *arguments))
 
-    def point(self, op: str, destination: int, a: int = NOTHING, b: int = NOTHING, c: int = NOTHING, immediate: int = 0) -> int:
+    def point(
+        self,
+        op: str,
+        destination: int,
+        a: int = NOTHING,
+        b: int = NOTHING,
+        c: int = NOTHING,
+        immediate: int = 0,
+    ) -> int:
         """A pointwise instruction of the current stage."""
         return self.build("point", opcode(op), destination, a, b, c, immediate)
 
@@ -199,5 +213,7 @@ def torch_openmp() -> str | None:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return None
-    found = sorted({line.split(maxsplit=5)[5].strip() for line in maps.read_text().splitlines() if "libgomp" in line})
+    found = sorted(
+        {line.split(maxsplit=5)[5].strip() for line in maps.read_text().splitlines() if "libgomp" in line}
+    )
     return next((path for path in found if "torch" in path), found[0] if found else None)

@@ -1,0 +1,45 @@
+"""NumPy arrays and torch tensors alike: addresses, new arrays, and views, without importing torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def is_torch(array: Any) -> bool:
+    return hasattr(array, "data_ptr")
+
+
+def address(array: Any) -> int:
+    """Where the first element lies; the array must be contiguous."""
+    return array.data_ptr() if hasattr(array, "data_ptr") else array.ctypes.data
+
+
+def empty(like: Any, shape: tuple[int, ...], *, zero: bool = False) -> Any:
+    """A new array of the kind and dtype of `like`."""
+    if hasattr(like, "data_ptr"):
+        return like.new_zeros(shape) if zero else like.new_empty(shape)
+    return np.zeros(shape, like.dtype) if zero else np.empty(shape, like.dtype)
+
+
+def steps_of(base: Any, start: int, steps: int) -> Any:
+    """base[start : start + steps] on the same memory; for torch no view, so that autograd lets a user change it in place."""
+    if not hasattr(base, "data_ptr"):
+        return base[start : start + steps]
+    shape = (steps, *base.shape[1:])
+    return base.new_empty(0).set_(base.untyped_storage(), start * base.stride(0), shape, base.stride())
+
+
+def as_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """The same memory as a NumPy array."""
+    return array.detach().numpy() if hasattr(array, "data_ptr") else np.asarray(array)
+
+
+def from_numpy(array: np.ndarray[Any, Any], like: Any) -> Any:
+    """A NumPy array as the kind of `like`."""
+    if not hasattr(like, "data_ptr"):
+        return array
+    import torch  # only reached where the caller's own arrays are torch's
+
+    return torch.from_numpy(np.array(array, order="C"))

@@ -1,0 +1,201 @@
+"""A cell's kernel on the processor: packed products, fused steps, deferred weight gradients, in the native runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from recell.compiler.backends.cpu import arrays
+from recell.compiler.backends.cpu.assemble import Assembled, backward_program, forward_program, output_form
+from recell.compiler.backends.cpu.library import CallArguments, thread_count
+from recell.compiler.backends.cpu.workspace import Block
+from recell.compiler.build import Call, Forward, Gradients, Variant
+from recell.compiler.parameters import ParameterGradients, ParameterValues
+from recell.compiler.plan import Plan, make_plan
+from recell.errors import CellError
+from recell.graph.graph import Graph
+from recell.language.cell import Cell
+
+DTYPES = ("float32", "float64")
+
+
+def make(cell: Cell, sizes: Mapping[str, int], dtype: str, variant: Variant) -> CpuKernel:
+    return CpuKernel(cell, dict(sizes), dtype, variant)
+
+
+@dataclass
+class Saved:
+    """What backward reads: the call, y with its states' slots, the parameter values, the stash."""
+
+    call: Call
+    y: Any  # as the kernel wrote it: may have a slot more than the y that the caller got
+    values: dict[int, Any]
+    stash: dict[tuple[str, int], int]  # buffer key -> address inside `block`
+    block: Block
+
+
+class CpuKernel:
+    """Programs are built at first use and then shared by all calls; nothing of a call stays in them."""
+
+    def __init__(self, cell: Cell, sizes: dict[str, int], dtype: str, variant: Variant) -> None:
+        self.cell, self.sizes, self.variant = cell, sizes, variant
+        self.double = dtype == "float64"
+        self.item = 8 if self.double else 4
+        self.plan: Plan = make_plan(cell, sizes, variant)
+        self.form = output_form(self.plan)
+
+    @cached_property
+    def _inference(self) -> Assembled:
+        return forward_program(self.plan, saving=False, double=self.double)
+
+    @cached_property
+    def _saving(self) -> Assembled:
+        return forward_program(self.plan, saving=True, double=self.double)
+
+    @cached_property
+    def _backward(self) -> Assembled:
+        return backward_program(self.plan, double=self.double)
+
+    @cached_property
+    def _values(self) -> ParameterValues:
+        graph = self.plan.graph
+        wanted = {i for n in graph.nodes if n.shape.is_row for i in n.inputs if not graph.nodes[i].shape.is_row}
+        wanted |= {i for place in (*wanted,) if graph.nodes[place].op == "transpose" for i in graph.nodes[place].inputs}
+        adjoint_inputs = {i for n in self.plan.derived.nodes for i in n.inputs if i < len(graph.nodes)}
+        return ParameterValues(graph.nodes, self.sizes, sorted(wanted | {i for i in adjoint_inputs if not graph.nodes[i].shape.is_row}))
+
+    @cached_property
+    def _gradients(self) -> ParameterGradients:
+        return ParameterGradients(self.plan.derived, [p.trainable for p in self.plan.graph.parameters], self.sizes)
+
+    # -- forward ----------------------------------------------------------------------------------------------------
+    def forward(self, call: Call, *, save: bool) -> Forward:
+        assembled = self._saving if save else self._inference
+        steps, rows = call.x.shape[:2]
+        ragged = call.active is not None
+        base = arrays.empty(call.x, (steps + int(self.form.holds_states), rows, self.form.width), zero=ragged)
+        finals = tuple(arrays.empty(call.x, (rows, size)) for size in self.cell.state_sizes(self.sizes))
+        values = self._parameter_values(call)
+        block, inside = self._workspace(assembled, steps, rows)
+        found = self._inputs(call, values) | {("y", 0): base}
+        found |= {("initial", k): s for k, s in enumerate(call.states)} | {("final", k): s for k, s in enumerate(finals)}
+        self._run(assembled, call, found, inside)
+        y = self._user_output(base, call)
+        saved = Saved(call, base, values, inside, block) if save else None
+        return Forward(y, finals, saved)
+
+    def _user_output(self, base: Any, call: Call) -> Any:
+        steps = call.x.shape[0]
+        if not self.form.holds_states:
+            return base
+        y = arrays.steps_of(base, 0 if call.reverse else 1, steps)
+        if not call.reverse or call.active is None:
+            return y
+        # In the reverse direction a shorter row's start lies in its padding: the caller gets zeros there.
+        y = y.clone() if arrays.is_torch(y) else y.copy()
+        for t in range(steps):
+            y[t, int(call.active[t]) :] = 0
+        return y
+
+    def _parameter_values(self, call: Call) -> dict[int, Any]:
+        graph = self.plan.graph
+        leaves = {p.node: call.parameters[i] for i, p in enumerate(graph.parameters)}
+        if all(place in leaves for place in self._values.order):
+            return leaves
+        known = {place: arrays.as_numpy(a) for place, a in leaves.items()}
+        computed = self._values.evaluate(known, known[next(iter(known))].dtype)
+        return {place: np.asarray(a, order="C") for place, a in computed.items()}
+
+    def _inputs(self, call: Call, values: Mapping[int, Any]) -> dict[tuple[str, int], Any]:
+        found = {("value", node): value for node, value in values.items()}
+        found[("input", 0)] = call.x
+        for name in ("elapsed", "mask", "reset"):
+            stream = getattr(call, name)
+            if stream is None and name == "elapsed" and self.cell.uses_elapsed:
+                stream = np.ones(tuple(call.x.shape[:2]), np.float64 if self.double else np.float32)
+            if stream is not None:
+                found[(name, 0)] = stream
+        return found
+
+    def _workspace(self, assembled: Assembled, steps: int, rows: int) -> tuple[Block, dict[tuple[str, int], int]]:
+        """One block for all internal buffers of a run."""
+        parts = assembled.layout.internal_bytes(steps, rows, self.item)
+        block = Block(sum(size for _, size in parts))
+        inside, start = {}, block.address
+        for buffer, size in parts:
+            inside[assembled.layout.buffers[buffer].key] = start
+            start += size
+        return block, inside
+
+    def _run(self, assembled: Assembled, call: Call, found: Mapping[tuple[str, int], Any], inside: Mapping[tuple[str, int], int]) -> None:
+        pointers = []
+        for buffer in assembled.layout.buffers:
+            if buffer.key in inside:
+                pointers.append(inside[buffer.key])
+            elif buffer.key in found:
+                pointers.append(arrays.address(found[buffer.key]))
+            else:
+                raise CellError(f"{self.cell.name} needs {buffer.key[0]} in this call; came none; give it to forward")
+        active = None if call.active is None else np.ascontiguousarray(call.active, np.int64)
+        coins = call.coins
+        numbers = None if coins is None or coins.rows is None else np.ascontiguousarray(arrays.as_numpy(coins.rows), np.int64)
+        steps, rows = call.x.shape[:2]
+        arguments = CallArguments(
+            steps, rows, int(call.reverse), None if active is None else active.ctypes.data, None if numbers is None else numbers.ctypes.data,
+            coins.seed if coins else 0, coins.layer if coins else 0, coins.direction if coins else 0, thread_count(), 0, None,
+        )
+        assembled.program.run(pointers, arguments)
+
+    # -- backward ---------------------------------------------------------------------------------------------------
+    def backward(self, saved: Saved, dy: Any, dstates: tuple[Any, ...]) -> Gradients:
+        """Gradients of sum(y * dy) + sum(states * dstates). May be called again on the same `saved`."""
+        call, assembled = saved.call, self._backward
+        steps, rows = call.x.shape[:2]
+        dx = arrays.empty(call.x, tuple(call.x.shape), zero=call.active is not None) if self.variant.input_gradient else None
+        sizes = self.cell.state_sizes(self.sizes)
+        starts = tuple(arrays.empty(call.x, (rows, size), zero=s.size is None) for size, s in zip(sizes, self.cell.states, strict=True))
+        block, inside = self._workspace(assembled, steps, rows)
+        sums = self._new_sums(call.x)
+        found = self._inputs(call, saved.values) | {("y", 0): saved.y, ("dy", 0): dy}
+        found |= {("dfinal", k): d for k, d in enumerate(dstates)} | {("dinitial", k): d for k, d in enumerate(starts)}
+        found |= {("gradient", node): array for node, array in sums.items()}
+        if dx is not None:
+            found[("dx", 0)] = dx
+        self._run(assembled, call, found, {**saved.stash, **inside})
+        del block
+        return Gradients(dx, starts, self._leaf_gradients(sums, saved))
+
+    def _new_sums(self, like: Any) -> dict[int, Any]:
+        derived = self.plan.derived
+        result: dict[int, Any] = {}
+        for _, parts in derived.reductions:
+            for part in parts:
+                shape = tuple(d.evaluate(self.sizes) for d in derived.nodes[part].shape.dims)
+                result[part] = arrays.empty(like, shape)
+        return result
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Every leaf's gradient is one sum, so nothing is left to compute."""
+        leaves = {value: leaf for leaf, value in self.plan.derived.gradient_leaves}
+        parts = dict(self.plan.derived.reductions)
+        plain: Callable[[int, int | None], bool] = lambda node, g: g is not None and leaves.get(node) == g and len(parts[node]) == 1
+        return all(plain(p.node, g) for p, g in zip(self.plan.graph.parameters, self.plan.derived.parameter_gradients, strict=True))
+
+    def _leaf_gradients(self, sums: Mapping[int, Any], saved: Saved) -> tuple[Any, ...]:
+        graph: Graph = self.plan.graph
+        if self._is_plain:
+            parts = dict(self.plan.derived.reductions)
+            return tuple(sums[parts[p.node][0]] for p in graph.parameters)
+        values = {node: arrays.as_numpy(v) for node, v in saved.values.items()}
+        like = arrays.as_numpy(saved.call.x)
+        shapes = [tuple(p.shape) for p in saved.call.parameters]
+        found = self._gradients.leaves({n: arrays.as_numpy(a) for n, a in sums.items()}, values, shapes, like)
+        return tuple(None if g is None else arrays.from_numpy(np.asarray(g, order="C"), saved.call.x) for g in found)
+
+    def trace(self, call: Call) -> dict[str, Any]:
+        raise CellError("the cpu backend keeps no gate; came a call of trace; write backend='eager' or 'reference' for it")
