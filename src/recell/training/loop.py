@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from recell.errors import ModelError, RecellError, message
+from recell.errors import ModelError, RecellError, message, unknown
 from recell.training import optimizers
 from recell.training.checkpoint import BEST, Checkpoints, Saved
 from recell.training.interrupt import Interrupt
@@ -86,6 +86,28 @@ class Plan:
     def schedule(self) -> Schedule:
         """The learning rate of each step."""
         return Schedule(self.learning_rate, self.steps, self.warmup, self.decay, self.floor)
+
+
+def checked_plan(settings: Mapping[str, Any]) -> Plan:
+    """A Plan of these entries; raises RecellError for one that does not exist or cannot be."""
+    known = [entry.name for entry in fields(Plan)]
+    for name in settings:
+        if name not in known:
+            raise RecellError(unknown("entry of the plan", name, known))
+    plan = Plan(**settings)
+    for name in ("steps", "report_every", "validate_every", "checkpoint_every"):
+        if getattr(plan, name) < 1:
+            raise RecellError(
+                message(f"{name} counts steps, from 1", came=getattr(plan, name), write=f"{name}=100")
+            )
+    if plan.clip is not None and not plan.clip > 0:
+        raise RecellError(
+            message("clip bounds the gradients' norm, above 0", came=plan.clip, write="clip=1.0")
+        )
+    if plan.optimizer not in optimizers.optimizer_names():
+        raise RecellError(unknown("optimizer", plan.optimizer, optimizers.optimizer_names()))
+    plan.schedule()
+    return plan
 
 
 @dataclass

@@ -1,0 +1,171 @@
+"""The commands. Each only reads its arguments, calls the library and prints; torch is loaded where a command
+needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recell._version import __version__
+
+app = typer.Typer(
+    name="recell",
+    help="Recurrent neural networks from their equations: train, generate, evaluate, look at cells.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Argument(help="A model folder that `recell train` wrote.", metavar="DIR")]
+Data = Annotated[Path, typer.Argument(help="A UTF-8 text file.", metavar="DATA")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"recell {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def everything(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Recurrent neural networks from their equations: train, generate, evaluate, look at cells."""
+
+
+@app.command(epilog="Example: recell train language-model corpus.txt --out model --cell GRU --epochs 10")
+def train(
+    task: Annotated[str, typer.Argument(help="What to learn: language-model.", metavar="TASK")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The folder for the model and its checkpoints.", metavar="DIR")],
+    cell: Annotated[str | None, typer.Option(help="A cell's name, or your own: file.py:Name.")] = None,
+    hidden_size: Annotated[int | None, typer.Option(help="Units of each layer.")] = None,
+    layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
+    steps: Annotated[int | None, typer.Option(help="How many batches to train on.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="How many passes over the data, in place of --steps.")
+    ] = None,
+    level: Annotated[str | None, typer.Option(help="characters or words.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Parallel streams.")] = None,
+    window: Annotated[int | None, typer.Option(help="Steps of truncated back-propagation.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Probability of dropping a unit.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adamw, sgd, momentum, rmsprop or adagrad.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Validations without a better one before it ends.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed trains the same model.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to compute with.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other option of the task.", metavar="NAME=VALUE")
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Data to hold out, in place of the last tenth.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model and save it in a folder; a training broken off goes on with --resume."""
+    from recell.cli.train import train_task
+
+    named = {
+        "cell": cell, "hidden_size": hidden_size, "num_layers": layers, "steps": steps, "epochs": epochs,
+        "level": level, "batch_size": batch_size, "window": window, "dropout": dropout, "optimizer": optimizer,
+        "learning_rate": learning_rate, "patience": patience, "seed": seed, "threads": threads,
+    }  # fmt: skip
+    options = {name: value for name, value in named.items() if value is not None}
+    report = train_task(
+        task, data, out, options, settings or [], validation=validation, resume=resume, quiet=quiet
+    )
+    _print(report, as_json)
+
+
+@app.command(epilog="Example: recell generate model --prompt 'The ' --length 300 --temperature 0.8 --seed 1")
+def generate(
+    folder: Folder,
+    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
+    length: Annotated[int, typer.Option(help="How many characters or words to write.", min=0)] = 200,
+    temperature: Annotated[float, typer.Option(help="0 takes the most probable, 1 draws as learnt.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw among the k most probable only.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw among the fewest of this probability.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed writes the same.", min=0)] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Ask for one prompt after the other.")
+    ] = False,
+    backend: Annotated[str, typer.Option(help="cpu (native) or reference (slow).")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Write text with a saved language model. Needs no torch."""
+    from recell.cli.writing import Writing, converse, write
+
+    writing = Writing(length, temperature, top_k, top_p, seed)
+    from recell import runtime
+
+    model = runtime.load(folder, backend=backend)
+    if interactive:
+        converse(model, writing, sys.stdin, as_json=as_json)
+    else:
+        write(model, prompt, writing, as_json=as_json)
+
+
+@app.command(epilog="Example: recell evaluate model held-out.txt")
+def evaluate(folder: Folder, data: Data, as_json: Json = False) -> None:
+    """Measure a saved model on a file, every token of it."""
+    from recell.cli.train import load_task
+
+    _print(load_task(folder).evaluate(data), as_json)
+
+
+@app.command(epilog="Example: recell predict model prompts.txt")
+def predict(folder: Folder, data: Data, as_json: Json = False) -> None:
+    """Answer every line of a file: a language model with the most probable next token."""
+    from recell.cli.train import load_task
+    from recell.data.text import read_text
+
+    lines = read_text(data).splitlines()
+    answers = load_task(folder).predict(lines)
+    for line, answer in zip(lines, answers, strict=True):
+        print(json.dumps({"input": line, "output": answer}) if as_json else f"{line}\t{answer}")
+
+
+@app.command(epilog="Example: recell cells GRU")
+def cells(
+    name: Annotated[
+        str | None, typer.Argument(help="A cell's name, or file.py:Name.", metavar="[NAME]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the cells, or print one: its equations, states, parameters and where it comes from."""
+    from recell.cli.looking import describe_cell, list_cells
+
+    _print(list_cells() if name is None else describe_cell(name), as_json)
+
+
+@app.command(epilog="Example: recell doctor")
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed and what the machine offers: versions, threads, native library."""
+    from recell.cli.looking import examine
+
+    _print(examine(), as_json)
+
+
+def _print(report: dict[str, Any], as_json: bool) -> None:
+    """A report as one line of JSON, or as names and values for people."""
+    if as_json:
+        print(json.dumps(report))
+        return
+    width = max((len(name) for name in report), default=0)
+    for name, value in report.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
+        label = name.replace("_", " ")
+        block = "\n" in shown
+        print(f"{label}:\n{shown}\n" if block else f"{label:<{width}}  {shown}")

@@ -1,0 +1,145 @@
+"""A saved model, loaded without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recell.data.vocabulary import SPECIAL, START, Vocabulary
+from recell.decoding.sample import Sampling, sample
+from recell.errors import ModelError
+from recell.language.cell import Cell
+from recell.runtime.network import Network, checked_backend, make_network
+from recell.runtime.saved import CONFIG, SavedModel, read_saved
+from recell.runtime.session import Session
+
+NEVER_WRITTEN = tuple(range(len(SPECIAL)))  # they were no targets in training
+_TASKS = ("language_model",)
+
+
+class Model:
+    """A language model ready to run, by any number of sessions at once."""
+
+    def __init__(self, network: Network, vocabulary: Vocabulary) -> None:
+        if network.vocabulary_size != len(vocabulary):
+            raise ModelError(
+                f"the embedding has {network.vocabulary_size} rows, the vocabulary {len(vocabulary)}; "
+                "the folder mixes two models"
+            )
+        self._network = network
+        self.vocabulary = vocabulary
+
+    @classmethod
+    def of_parts(
+        cls,
+        cell: Cell,
+        description: Mapping[str, Any],
+        tensors: Mapping[str, NDArray[Any]],
+        vocabulary: Vocabulary,
+        *,
+        backend: str = "cpu",
+        dtype: str = "float32",
+    ) -> Model:
+        """A model of a cell, a config's ``network`` entry, its arrays and vocabulary."""
+        checked_backend(backend)
+        return cls(make_network(cell, description, tensors, backend=backend, dtype=dtype), vocabulary)
+
+    @property
+    def cell(self) -> Cell:
+        """The recurrent cell."""
+        return self._network.cell
+
+    def session(self, streams: int = 1) -> Session:
+        """Fresh state for ``streams`` parallel sequences."""
+        return Session(self._network, streams)
+
+    def generate(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """``length`` tokens of text that follow ``prompt``, without it. The same seed writes the same."""
+        pieces = self.stream(
+            prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        )  # fmt: skip
+        return "".join(pieces)
+
+    def stream(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | np.random.Generator | None = None,
+        session: Session | None = None,
+    ) -> Iterator[str]:
+        """What ``generate`` writes, token by token, as soon as each is drawn.
+
+        A ``session`` given goes on from where it stands, and its prompt is read as what follows.
+        """
+        sampling = Sampling(temperature, top_k, top_p, forbidden=NEVER_WRITTEN)
+        vocabulary = self.vocabulary
+        numbers = vocabulary.encode(prompt).tolist()
+        if session is None or not numbers:
+            numbers = [START, *numbers]
+        session = session or self.session()
+        previous = vocabulary.symbol(numbers[-1])
+        drawn = sample(lambda n: session.step([n])[0], numbers, length, sampling=sampling, seed=seed)
+        for number in drawn:
+            symbol = vocabulary.symbol(number)
+            yield vocabulary.separator(previous, symbol) + symbol
+            previous = symbol
+
+    def most_likely(self, prompt: str) -> str:
+        """The most probable token after ``prompt``."""
+        numbers = np.array([START, *self.vocabulary.encode(prompt).tolist()])
+        logits = self.session().run(numbers[:, None])[-1, 0]
+        return self.vocabulary.symbol(
+            Sampling(0.0, forbidden=NEVER_WRITTEN).choose(logits, np.random.default_rng(0))
+        )
+
+
+def load(folder: str | Path, *, backend: str = "cpu", dtype: str = "float32") -> Model:
+    """Load a model folder; raises ModelError in one line where anything is missing, damaged or does not
+    verify.
+
+    ``backend`` is the native "cpu" kernel; where that is not to be had, name another ("reference"): none
+    takes over by itself.
+    """
+    return of_saved(read_saved(folder), backend=backend, dtype=dtype)
+
+
+def of_saved(saved: SavedModel, *, backend: str = "cpu", dtype: str = "float32") -> Model:
+    """The model of a folder already read."""
+    if saved.task not in _TASKS:
+        raise ModelError(
+            f"the runtime runs {', '.join(_TASKS)}; {saved.folder} was saved by the task {saved.task!r}"
+        )
+    description = network_description(saved)
+    cell, vocabulary = saved.cell(), saved.vocabulary()
+    try:
+        return Model.of_parts(cell, description, saved.tensors(), vocabulary, backend=backend, dtype=dtype)
+    except ModelError as error:
+        raise ModelError(f"{saved.folder}: {error}") from None
+
+
+def network_description(saved: SavedModel) -> dict[str, Any]:
+    """The ``network`` entry of config.json, every part of its right kind."""
+    description: dict[str, Any] = {
+        name: saved.entry("network", name, kind=int) for name in ("input_size", "hidden_size", "num_layers")
+    }
+    sizes = saved.entry("network", "sizes", kind=dict)
+    if description["num_layers"] < 1 or not all(isinstance(n, int) for n in sizes.values()):
+        raise ModelError(f"{saved.folder / CONFIG} is damaged: its sizes are no counts")
+    return {**description, "sizes": dict(sizes)}

@@ -1,0 +1,142 @@
+"""The saved network as arrays and kernels: embedding, layers of the cell, and the output layer where there
+is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recell.compiler.build import Call, Kernel, backends, build
+from recell.errors import CellError, ModelError, RecellError, ShapeError
+from recell.language.cell import Cell
+
+Array = NDArray[Any]
+States = tuple[Array, ...]  # one (streams, size) for each of the cell's states
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its kernel, and its parameters in the cell's order."""
+
+    kernel: Kernel
+    parameters: States
+    state_sizes: tuple[int, ...]
+    initial: tuple[float, ...]
+
+    def initial_states(self, streams: int, dtype: str) -> States:
+        """What every state is before the first step."""
+        pairs = zip(self.state_sizes, self.initial, strict=True)
+        return tuple(np.full((streams, size), value, dtype) for size, value in pairs)
+
+    def run(self, x: Array, states: States) -> tuple[Array, States]:
+        """x (T, streams, input) -> y (T, streams, output) and the states after it."""
+        forward = self.kernel.forward(Call(x=x, states=states, parameters=self.parameters), save=False)
+        return forward.y, forward.states
+
+
+@dataclass(frozen=True)
+class Network:
+    """embedding -> layers -> output layer; an output of None: the cell brings its own."""
+
+    cell: Cell
+    embedding: Array  # (V, E)
+    layers: tuple[Layer, ...]
+    output_weight: Array | None  # (H, V), transposed for a step's product
+    output_bias: Array | None  # (V,)
+    dtype: str
+
+    @property
+    def input_size(self) -> int:
+        """How wide one embedded symbol is."""
+        return self.embedding.shape[1]
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many symbols there are."""
+        return self.embedding.shape[0]
+
+    def scores(self, y: Array) -> Array:
+        """The logits, (..., V), of the last layer's output."""
+        if self.output_weight is None:
+            return y
+        return y @ self.output_weight + self.output_bias
+
+
+def make_network(
+    cell: Cell, description: Mapping[str, Any], tensors: Mapping[str, Array], *, backend: str, dtype: str
+) -> Network:
+    """The network of a config's ``network`` entry; raises ModelError where the tensors are not the cell's."""
+    check_tensors(cell, description, tensors)
+    arrays = {name: np.ascontiguousarray(array, dtype) for name, array in tensors.items()}
+    sizes = layer_sizes(cell, description)
+    layers = tuple(_layer(cell, sizes[n], n, arrays, backend, dtype) for n in range(len(sizes)))
+    weight, bias = arrays.get("output.weight"), arrays.get("output.bias")
+    transposed = None if weight is None else weight.T.copy()
+    return Network(cell, arrays["embedding.weight"], layers, transposed, bias, dtype)
+
+
+def layer_sizes(cell: Cell, description: Mapping[str, Any]) -> list[dict[str, int]]:
+    """Every size's number in each layer: a layer reads what the one before puts out."""
+    width, found = description["input_size"], list[dict[str, int]]()
+    for _ in range(description["num_layers"]):
+        try:
+            found.append(cell.resolve(width, description["hidden_size"], description["sizes"]))
+        except (ShapeError, CellError) as error:
+            raise ModelError(f"the sizes do not fit the cell: {error}") from None
+        width = cell.output_size(found[-1])
+    return found
+
+
+def check_tensors(
+    cell: Cell,
+    description: Mapping[str, Any],
+    tensors: Mapping[str, Array],
+    vocabulary_size: int | None = None,
+) -> None:
+    """Raise ModelError unless the tensors are exactly those of this network."""
+    if description["num_layers"] > len(tensors):  # so that a damaged number makes no long work
+        raise ModelError(f"{description['num_layers']} layers cannot have {len(tensors)} tensors in all")
+    sizes = layer_sizes(cell, description)
+    if vocabulary_size is None:
+        vocabulary_size = len(tensors.get("embedding.weight", ()))
+    expected: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary_size, description["input_size"])}
+    for number, layer in enumerate(sizes):
+        expected |= {f"recurrent.{p.name}_l{number}": p.shape for p in cell.parameters(layer)}
+    width = cell.output_size(sizes[-1])
+    if not cell.brings_output:
+        expected |= {"output.weight": (vocabulary_size, width), "output.bias": (vocabulary_size,)}
+    elif width != vocabulary_size:
+        raise ModelError(f"the cell puts out {width} scores, the vocabulary has {vocabulary_size} entries")
+    _compare(expected, {name: array.shape for name, array in tensors.items()})
+
+
+def checked_backend(name: str) -> str:
+    """``name``, or the error that says which there are: no other backend takes over in silence."""
+    if name not in backends():
+        raise RecellError(
+            f"the backend {name!r} is not here; there are {', '.join(backends())}: name one (backend=)"
+        )
+    return name
+
+
+def _compare(expected: Mapping[str, tuple[int, ...]], came: Mapping[str, tuple[int, ...]]) -> None:
+    for name, shape in expected.items():
+        if name not in came:
+            raise ModelError(f"model.safetensors has no tensor {name!r}, which the cell needs")
+        if came[name] != shape:
+            raise ModelError(f"the tensor {name!r} has the shape {came[name]}; the cell needs {shape}")
+    if further := sorted(came.keys() - expected.keys()):
+        raise ModelError(f"model.safetensors has tensors that the cell does not know: {', '.join(further)}")
+
+
+def _layer(
+    cell: Cell, sizes: Mapping[str, int], number: int, arrays: Mapping[str, Array], backend: str, dtype: str
+) -> Layer:
+    parameters = tuple(arrays[f"recurrent.{p.name}_l{number}"] for p in cell.parameters(sizes))
+    kernel = build(cell, sizes, backend=backend, dtype=dtype)
+    return Layer(kernel, parameters, cell.state_sizes(sizes), tuple(state.initial for state in cell.states))

@@ -1,0 +1,155 @@
+"""A model folder: ``config.json``, ``model.safetensors``, ``vocabulary.json``; written whole, verified when
+read.
+
+config.json holds the length and hash of every other file, so that a folder that is missing a file, was
+damaged or is a mixture of two models is refused before any of it is used. Nothing in a folder is ever run:
+the cell is a graph.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from recell.data.files import (
+    fingerprint,
+    json_bytes,
+    make_folder,
+    parse_json,
+    read_bytes,
+    read_json,
+    reason,
+    sync_folder,
+    write_through,
+)
+from recell.data.vocabulary import Vocabulary
+from recell.errors import DataError, ModelError
+from recell.language.cell import Cell
+
+FORMAT = 1
+CONFIG, TENSORS = "config.json", "model.safetensors"
+Tensors = Mapping[str, NDArray[Any]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A folder's content, read once and verified."""
+
+    folder: Path
+    config: dict[str, Any]
+    files: dict[str, bytes]
+
+    @property
+    def task(self) -> str:
+        """The task that wrote it: the stem of its file in recell.tasks."""
+        return self.entry("task", kind=str)
+
+    def entry(self, *keys: str, kind: type[T]) -> T:
+        """An entry of config.json, by the keys that lead to it; raises ModelError where it is not a
+        ``kind``.
+        """
+        value: Any = self.config
+        for key in keys:
+            inner: Any = cast(dict[str, Any], value).get(key) if isinstance(value, dict) else None
+            value = inner
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            where = ".".join(keys)
+            raise ModelError(
+                f"{self.folder / CONFIG} is damaged: {where!r} should be {kind.__name__}; came {value!r:.60}"
+            )
+        return value
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The arrays, each with memory of its own; raises ModelError where the file is no safetensors."""
+        try:
+            arrays = safetensors.numpy.load(self.files[TENSORS])
+        except (safetensors.SafetensorError, KeyError, ValueError) as error:
+            raise ModelError(f"{self.folder / TENSORS} is damaged: {error}") from None
+        return {name: np.array(array) for name, array in arrays.items()}
+
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that config.json names."""
+        name = self.entry("vocabulary", kind=str)
+        path = self.folder / name
+        if name not in self.files:
+            raise ModelError(f"{self.folder / CONFIG} names no such file: {name}")
+        return Vocabulary.from_json(parse_json(self.files[name], path, ModelError), path)
+
+    def cell(self) -> Cell:
+        """The cell, from its graph; raises ModelError where the graph does not verify."""
+        try:
+            return Cell.from_json(self.entry("network", "cell", kind=dict))
+        except ModelError as error:
+            raise ModelError(f"{self.folder / CONFIG}: the cell's graph does not verify: {error}") from None
+
+
+def read_saved(folder: str | Path) -> SavedModel:
+    """Read and verify a model folder; raises ModelError in one line where anything is missing or damaged."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ModelError(
+            f"there is no model folder {folder}; give the folder that `recell train` or save() wrote"
+        )
+    if not (folder / CONFIG).is_file():
+        raise ModelError(
+            f"{folder} is no model folder: {CONFIG} is missing; a broken-off training goes on with --resume"
+        )
+    config = read_json(folder / CONFIG, ModelError)
+    if config.get("format") != FORMAT:
+        raise ModelError(
+            f"{folder / CONFIG} has format {config.get('format')!r}; this recell reads format {FORMAT}"
+        )
+    listed: Any = config.get("files")
+    if not isinstance(listed, dict) or TENSORS not in listed:
+        raise ModelError(f"{folder / CONFIG} is damaged: it does not list the model's files")
+    files = {name: _verified(folder, name, entry) for name, entry in cast(dict[str, Any], listed).items()}
+    return SavedModel(folder, config, files)
+
+
+def write_saved(folder: str | Path, config: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write a model folder: every file complete under a temporary name first, then all take their places.
+
+    Raises DataError where the disk refuses; what the folder held before is untouched then.
+    """
+    folder = Path(folder)
+    make_folder(folder)
+    listed = {name: fingerprint(content) for name, content in files.items()}
+    described = json_bytes({"format": FORMAT, **config, "files": listed})
+    contents = {**files, CONFIG: described}  # config.json comes last: without it a folder is no model
+    temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in contents}
+    try:
+        for name, content in contents.items():
+            write_through(temporary[name], content)
+        for name in contents:
+            os.replace(temporary[name], folder / name)
+        sync_folder(folder)
+    except OSError as error:
+        raise DataError(f"could not save the model in {folder}: {reason(error)}") from error
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+
+
+def tensors_bytes(tensors: Tensors) -> bytes:
+    """The content of a safetensors file."""
+    return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+
+
+def _verified(folder: Path, name: str, expected: Any) -> bytes:
+    if Path(name).name != name:  # a folder's config must not reach files outside it
+        raise ModelError(f"{folder / CONFIG} is damaged: {name!r} is no file of this folder")
+    content = read_bytes(folder / name, ModelError)
+    if fingerprint(content) != expected:
+        raise ModelError(
+            f"{folder / name} is damaged: its {len(content):,} bytes are not those that were saved"
+        )
+    return content

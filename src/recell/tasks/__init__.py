@@ -1,0 +1,23 @@
+"""One file per task. A task is found by its file: ``language_model.py`` is ``LanguageModel`` and ``language-
+model``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from recell.tasks.base import Task, find, load, names
+
+if TYPE_CHECKING:
+    from recell.tasks.language_model import LanguageModel
+
+__all__ = ["LanguageModel", "Task", "find", "load", "names"]
+
+
+def __getattr__(name: str) -> Any:
+    from recell.tasks.base import class_named
+
+    found = None if name.startswith("_") else class_named(name)
+    if found is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return found

@@ -1,0 +1,123 @@
+"""The language model's network, and how the training loop sees it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recell.data.batching import IGNORED, Streams, Window, evaluation_windows
+from recell.language.cell import Cell
+from recell.nn import Recurrent
+from recell.runtime.network import layer_sizes
+from recell.training import Loss
+
+State = Mapping[str, Tensor]
+Numbers = NDArray[np.int64]
+_SHORTEST_STREAM = 1000  # symbols: validation is cut into streams no shorter, as each begins without context
+
+
+class Network(nn.Module):
+    """embedding -> Recurrent -> dropout -> linear; a cell that brings its own output layer has the last two
+    inside.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        vocabulary_size: int,
+        *,
+        embedding_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        sizes: Mapping[str, int] | None = None,
+        dropout: float = 0.0,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        sizes = {**(sizes or {}), **({"output": vocabulary_size} if cell.brings_output else {})}
+        self.description: dict[str, Any] = {
+            "input_size": embedding_size, "hidden_size": hidden_size, "num_layers": num_layers, "sizes": sizes
+        }  # fmt: skip
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size)
+        between = dropout if num_layers > 1 else 0.0
+        self.recurrent = Recurrent(
+            cell, embedding_size, hidden_size, num_layers, dropout=between, sizes=sizes, backend=backend
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.output = None
+        if not cell.brings_output:
+            width = cell.output_size(layer_sizes(cell, self.description)[-1])
+            self.output = nn.Linear(width, vocabulary_size)
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Logits (T, N, V) of tokens (T, N), and the state after them, cut off from their gradients."""
+        y, after = self.recurrent(self.dropout(self.embedding(tokens)), state)
+        logits = y if self.output is None else self.output(self.dropout(y))
+        return logits, {name: value.detach() for name, value in after.items()}
+
+
+class LanguageLearner:
+    """A network and the streams it learns from, as ``recell.training.Training`` wants them."""
+
+    def __init__(
+        self, network: Network, streams: Streams, held_out: Numbers | None, *, unit: str, window: int
+    ) -> None:
+        self.module: nn.Module = network
+        self.unit = unit
+        self._network, self._streams, self._held_out, self._window = network, streams, held_out, window
+        self._state: State | None = None
+
+    def next_loss(self) -> Loss:
+        window = self._streams.next()
+        inputs, targets = _tensors(window, self._network)
+        logits, self._state = self._network(inputs, None if window.first else self._state)
+        return Loss(functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), targets.numel())
+
+    def epoch(self) -> float:
+        return self._streams.epoch
+
+    def figures(self, loss: float) -> Mapping[str, float]:
+        return {"bits_per_token": loss / math.log(2)}
+
+    def validate(self) -> Mapping[str, float] | None:
+        if self._held_out is None:
+            return None
+        streams = max(1, min(32, len(self._held_out) // _SHORTEST_STREAM))
+        loss = nats_per_token(self._network, self._held_out, window=self._window, streams=streams)
+        return {"loss": loss, **self.figures(loss)}
+
+    def state(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        return self._state or {}, {"position": self._streams.position}
+
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        device = self._network.embedding.weight.device
+        self._state = {name: tensor.to(device) for name, tensor in tensors.items()} or None
+        self._streams.position = int(values["position"])
+
+
+def nats_per_token(network: Network, numbers: Numbers, *, window: int, streams: int = 1) -> float:
+    """The mean negative log probability of every token of a text; one stream reads it straight through."""
+    network.eval()
+    state: State | None = None
+    total = 0.0
+    with torch.no_grad():
+        for part in evaluation_windows(numbers, window=window, streams=streams):
+            inputs, targets = _tensors(part, network)
+            logits, state = network(inputs, state)
+            losses = functional.cross_entropy(
+                logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+            )
+            total += losses.double().sum().item()
+    return total / len(numbers)
+
+
+def _tensors(window: Window, network: Network) -> tuple[Tensor, Tensor]:
+    device = network.embedding.weight.device
+    return torch.from_numpy(window.inputs).to(device), torch.from_numpy(window.targets).to(device)

@@ -1,0 +1,395 @@
+"""A recurrent language model of characters or words (Mikolov et al., "Recurrent neural network based
+language model", 2010): it reads a text and says, after every token, how probable each next one is."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Generator, Iterable, Mapping
+from numbers import Integral
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recell import cells
+from recell.data.batching import Streams
+from recell.data.text import read_text
+from recell.data.vocabulary import UNKNOWN, Level, Vocabulary, checked_level
+from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError, message
+from recell.language.cell import Cell
+from recell.runtime.model import Model, network_description
+from recell.runtime.network import check_tensors
+from recell.runtime.saved import CONFIG, TENSORS, SavedModel, tensors_bytes
+from recell.tasks._language import LanguageLearner, Network, nats_per_token
+from recell.tasks.base import Task, options_to_json
+from recell.training import Checkpoints, Plan, Saved, Training
+from recell.training.loop import checked_plan
+from recell.training.metrics import records_bytes, records_of
+from recell.training.progress import Progress, chosen
+
+Text = str | Path | Iterable[str]
+_VOCABULARY, _METRICS = "vocabulary.json", "metrics.jsonl"
+_DEFAULT_EPOCHS = 10
+_MAY_CHANGE = ("steps", "epochs", "patience", "threads", "device", "backend")  # when a training is resumed
+
+
+class LanguageModel(Task):
+    """Learns a text's characters or words one after the other; measures, and writes text of its own.
+
+    ``cell`` is a Cell or the name of one; ``level`` "characters" or "words"; ``embedding_size`` None is the
+    smaller of ``hidden_size`` and 128. Training reads ``batch_size`` streams in windows of ``window``
+    tokens, for ``steps`` windows or ``epochs`` passes (10 by default). The last ``validation_fraction`` of
+    the text is held out; the weights that did best on it are kept, and ``patience`` validations without a
+    better one end the training. ``plan`` sets further entries of ``recell.training.Plan``, such as
+    ``{"clip": 0.5}``. ``threads`` None leaves torch's number.
+    """
+
+    def __init__(
+        self,
+        *,
+        cell: Cell | str = "LSTM",
+        level: Level = "characters",
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        embedding_size: int | None = None,
+        sizes: Mapping[str, int] | None = None,
+        dropout: float = 0.0,
+        batch_size: int = 32,
+        window: int = 100,
+        steps: int | None = None,
+        epochs: int | None = None,
+        optimizer: str = "adamw",
+        learning_rate: float = 3e-3,
+        minimum_count: int = 1,
+        validation_fraction: float = 0.1,
+        patience: int | None = None,
+        plan: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        device: str = "cpu",
+        backend: str = "auto",
+    ) -> None:
+        self.cell = cell
+        self.level: Level = level
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.embedding_size = embedding_size
+        self.sizes = sizes
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.window = window
+        self.steps = steps
+        self.epochs = epochs
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.minimum_count = minimum_count
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.plan = plan
+        self.seed = seed
+        self.threads = threads
+        self.device = device
+        self.backend = backend
+
+    def fit(
+        self,
+        data: Text,
+        *,
+        validation: Text | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        progress: bool | Progress = True,
+    ) -> Self:
+        """Train on a UTF-8 text file, or on strings that are joined as they are.
+
+        ``validation`` is another text to hold out. With ``out``, the folder gets checkpoints and
+        metrics.jsonl while training goes on, and ``resume`` continues there with the very bits of a training
+        never broken off. Raises DataError for a text that cannot be used, RecellError for an option that
+        cannot, ModelError for a checkpoint of another text or other options, KeyboardInterrupt after Ctrl-C,
+        when the checkpoint is written.
+        """
+        cell = self._check()
+        text, held_out = self._texts(data, validation)
+        vocabulary = Vocabulary.of_text(text, level=self.level, minimum_count=self.minimum_count)
+        numbers = vocabulary.encode(text)
+        streams = Streams(numbers, batch_size=self.batch_size, window=self.window, name=_name(data))
+        saved = self._earlier(out, resume, numbers)
+        with self._thread_count(), torch.random.fork_rng(devices=_cuda_devices()):
+            torch.manual_seed(self.seed)
+            network = self._make_network(cell, len(vocabulary))
+            held = vocabulary.encode(held_out) if held_out else None
+            learner = LanguageLearner(network, streams, held, unit=self.level, window=self.window)
+            training = Training(
+                learner,
+                self._plan(streams.windows_per_epoch),
+                folder=out,
+                note=self._note(numbers),
+                progress=chosen(progress),
+            )
+            if saved is not None:
+                training.resume(saved)
+            outcome = training.run()
+            if outcome.interrupted:
+                raise KeyboardInterrupt(_interrupted(outcome.step, out))
+            training.load_best()
+        self.vocabulary_, self.network_, self.history_ = vocabulary, network, outcome.history
+        self.steps_, self.stopped_early_ = outcome.step, outcome.stopped_early
+        return self
+
+    def evaluate(self, data: Text) -> dict[str, float]:
+        """``nats_per_token``, ``bits_per_token``, ``perplexity`` and ``tokens`` of a whole text, read in one
+        stream.
+
+        Every token counts; ``unknown_tokens`` says how many the vocabulary does not have.
+        """
+        network, vocabulary = self._fitted()
+        numbers = vocabulary.encode(_text(data))
+        if not len(numbers):
+            raise DataError(f"{_name(data)} has no {self.level}; give a text")
+        with self._thread_count():
+            nats = nats_per_token(network, numbers, window=self.window)
+        return {
+            "nats_per_token": nats,
+            "bits_per_token": nats / math.log(2),
+            "perplexity": math.exp(min(nats, 700.0)),
+            "tokens": len(numbers),
+            "unknown_tokens": int(np.count_nonzero(numbers == UNKNOWN)),
+        }
+
+    def predict(self, data: Iterable[str]) -> list[str]:
+        """The most probable next token after each prompt."""
+        model = self.runtime()
+        return [model.most_likely(prompt) for prompt in data]
+
+    def generate(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """``length`` tokens of text that follow ``prompt``, without it."""
+        return self.runtime().generate(
+            prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        )
+
+    def runtime(self, *, backend: str | None = None) -> Model:
+        """The fitted model as ``recell.runtime`` runs it: without torch, step by step."""
+        network, vocabulary = self._fitted()
+        backend = backend or ("cpu" if self.backend in ("auto", "eager") else self.backend)
+        return Model.of_parts(
+            network.recurrent.cell, network.description, _arrays(network), vocabulary, backend=backend
+        )
+
+    # -- saving and loading ----------------------------------------------------------------------------------
+
+    def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+        network, vocabulary = self._fitted()
+        described = {
+            "vocabulary": _VOCABULARY,
+            "embedding_size": network.description["input_size"],
+            "network": {"cell": network.recurrent.cell.to_json(), **network.description},
+            "trained": {"steps": self.steps_, "stopped_early": self.stopped_early_},
+        }
+        files = {
+            TENSORS: tensors_bytes(_arrays(network)),
+            _VOCABULARY: vocabulary.to_bytes(),
+            _METRICS: records_bytes(self.history_),
+        }
+        return described, files
+
+    def _restore(self, saved: SavedModel) -> None:
+        cell, vocabulary, description = saved.cell(), saved.vocabulary(), network_description(saved)
+        tensors = saved.tensors()
+        check_tensors(cell, description, tensors, len(vocabulary))
+        network = self._network_of(cell, len(vocabulary), description)
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+        self.vocabulary_, self.network_ = vocabulary, network  # on the CPU, wherever it was trained
+        self.steps_ = saved.entry("trained", "steps", kind=int)
+        self.stopped_early_ = saved.entry("trained", "stopped_early", kind=bool)
+        self.history_ = records_of(saved.files.get(_METRICS, b""))
+
+    def _fitted(self) -> tuple[Network, Vocabulary]:
+        if not hasattr(self, "network_"):
+            raise ModelError("this LanguageModel is not trained yet; call fit(...), or load(...) a saved one")
+        return self.network_, self.vocabulary_
+
+    # -- what fit is made of ---------------------------------------------------------------------------------
+
+    def _check(self) -> Cell:
+        """Refuse what cannot be, before anything is read or written; the cell."""
+        for name in ("hidden_size", "num_layers", "batch_size", "window", "minimum_count"):
+            _check_count(name, getattr(self, name))
+        for name in ("embedding_size", "steps", "epochs", "patience", "threads"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name))
+        if self.steps is not None and self.epochs is not None:
+            raise RecellError(message("steps and epochs both say how long to train", write="one of them"))
+        if not 0 <= self.dropout < 1:
+            raise RecellError(
+                message("dropout is a probability below 1", came=self.dropout, write="dropout=0.2")
+            )
+        if not 0 <= self.validation_fraction < 1:
+            raise RecellError(
+                message(
+                    "validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"
+                )
+            )
+        checked_level(self.level)
+        self._plan(1)
+        return cells.get(self.cell) if isinstance(self.cell, str) else _checked_cell(self.cell)
+
+    def _texts(self, data: Text, validation: Text | None) -> tuple[str, str]:
+        """The text to train on and the text held out."""
+        text = _text(data)
+        if validation is not None:
+            return text, _text(validation)
+        if self.validation_fraction == 0:
+            return text, ""
+        cut = len(text) - int(len(text) * self.validation_fraction)
+        return text[:cut], text[cut:]
+
+    def _earlier(self, out: str | Path | None, resume: bool, numbers: NDArray[np.int64]) -> Saved | None:
+        """The checkpoint to go on from, if there is one and it is this training's."""
+        if out is None:
+            if resume:
+                raise RecellError(
+                    message("resume needs the folder to go on in", write="out='model', resume=True")
+                )
+            return None
+        checkpoints = Checkpoints(Path(out) / "checkpoint")
+        if not resume:
+            if checkpoints.has() or (Path(out) / CONFIG).exists():
+                raise ModelError(
+                    f"{out} already holds a model; write resume (--resume) to go on, or another folder"
+                )
+            return None
+        if not checkpoints.has():
+            return None
+        saved = checkpoints.load()
+        _check_note(saved.state.get("note"), self._note(numbers), out)
+        return saved
+
+    def _note(self, numbers: NDArray[np.int64]) -> dict[str, Any]:
+        """What a checkpoint says of the training that it belongs to."""
+        return {
+            "task": self.name(),
+            "options": options_to_json(self.get_params()),
+            "text": hashlib.sha256(numbers.tobytes()).hexdigest(),
+            "threads": torch.get_num_threads(),
+        }
+
+    def _plan(self, windows_per_epoch: int) -> Plan:
+        steps = self.steps or (self.epochs or _DEFAULT_EPOCHS) * windows_per_epoch
+        settings: dict[str, Any] = {
+            "steps": steps,
+            "optimizer": self.optimizer,
+            "learning_rate": self.learning_rate,
+            "warmup": min(100, steps // 10),
+            "report_every": max(1, min(50, steps // 10)),
+            "validate_every": max(1, steps // 20),
+            "checkpoint_every": max(1, min(200, steps // 10)),
+            "patience": self.patience,
+            **(self.plan or {}),
+        }
+        return checked_plan(settings)
+
+    def _make_network(self, cell: Cell, vocabulary_size: int) -> Network:
+        description = {
+            "input_size": self.embedding_size or min(self.hidden_size, 128),
+            "hidden_size": self.hidden_size,
+            "num_layers": self.num_layers,
+            "sizes": dict(self.sizes or {}),
+        }
+        network = self._network_of(cell, vocabulary_size, description)
+        try:
+            return network.to(self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise RecellError(
+                message(f"the device cannot be used: {error}", came=self.device, write="cpu")
+            ) from None
+
+    def _network_of(self, cell: Cell, vocabulary_size: int, description: Mapping[str, Any]) -> Network:
+        named = {name: description[name] for name in ("hidden_size", "num_layers", "sizes")}
+        return Network(
+            cell,
+            vocabulary_size,
+            embedding_size=description["input_size"],
+            dropout=self.dropout,
+            backend=self.backend,
+            **named,
+        )
+
+    @contextlib.contextmanager
+    def _thread_count(self) -> Generator[None]:
+        """``threads`` threads inside, the number there was again outside."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _text(data: Text) -> str:
+    return read_text(data) if isinstance(data, (str, Path)) else "".join(data)
+
+
+def _name(data: Text) -> str:
+    return str(data) if isinstance(data, (str, Path)) else "the text"
+
+
+def _arrays(network: Network) -> dict[str, NDArray[Any]]:
+    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+
+
+def _cuda_devices() -> list[int]:
+    return list(range(torch.cuda.device_count()))
+
+
+def _checked_cell(cell: object) -> Cell:
+    if isinstance(cell, Cell):
+        return cell
+    raise CellError(
+        f"cell is a {type(cell).__name__}; give a function decorated with @recell.cell, or a cell's name"
+    )
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ShapeError(message(f"{name} is a whole number from 1", came=repr(value), write=f"{name}=64"))
+
+
+def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path) -> None:
+    """Refuse to go on with another text or other options than the checkpoint's."""
+    if not isinstance(earlier, dict) or earlier.get("task") != now["task"]:
+        raise ModelError(f"the checkpoint in {out} is not of the task {now['task']}; train in another folder")
+    before, after = earlier["options"], now["options"]
+    for name in after:
+        if name not in _MAY_CHANGE and before.get(name) != after[name]:
+            raise ModelError(
+                f"the training in {out} has {name}={_short(before.get(name))}; came {_short(after[name])}; "
+                "resume it with the same options, or train in another folder"
+            )
+    if earlier.get("text") != now["text"]:
+        raise ModelError(
+            f"the training in {out} read another text; resume it with the same one, or use another folder"
+        )
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else shown[:37] + "..."
+
+
+def _interrupted(step: int, out: str | Path | None) -> str:
+    if out is None:
+        return f"stopped after {step:,} steps; nothing was saved, as fit had no folder (out=)"
+    return f"stopped after {step:,} steps; the checkpoint is in {out}, and resume (--resume) goes on from it"
