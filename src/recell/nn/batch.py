@@ -132,15 +132,12 @@ def _sort(batch: Batch, lengths: Lengths) -> Batch:
         ordered, order = torch.sort(lengths, descending=True, stable=True)
         streams = batch.streams._replace(lengths=ordered, rows=order)
         return batch._replace(x=x.index_select(1, order), streams=streams, order=order, restore=torch.argsort(order))
-    values = lengths.tolist()
-    if any(not 0 <= value <= steps for value in values):
-        row, value = next((row, value) for row, value in enumerate(values) if not 0 <= value <= steps)
-        raise ShapeError(f"lengths[{row}] is {value}, and x has {steps} time steps; give lengths from 0 to {steps}")
-    if all(a >= b for a, b in zip(values, values[1:], strict=False)):
-        return batch._replace(streams=batch.streams._replace(lengths=lengths, active=active_rows(lengths, steps)))
+    streams = batch.streams._replace(lengths=lengths, active=active_rows(lengths, steps))
+    if bool((lengths[:-1] >= lengths[1:]).all()):
+        return batch._replace(streams=streams)
     ordered, order = torch.sort(lengths, descending=True, stable=True)
-    streams = batch.streams._replace(lengths=ordered, active=active_rows(ordered, steps), rows=order)
-    return batch._replace(x=x.index_select(1, order), streams=streams, order=order, restore=torch.argsort(order))
+    return batch._replace(x=x.index_select(1, order), streams=streams._replace(lengths=ordered, rows=order),
+                          order=order, restore=torch.argsort(order))
 
 
 def _checked_lengths(lengths: Lengths, rows: int, device: torch.device) -> Tensor:

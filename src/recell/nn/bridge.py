@@ -2,8 +2,9 @@
 
 A `Runner` is a cell with its sizes that takes torch tensors and gives torch tensors back. It picks, in this order,
 
-1. the eager decomposition inside a functorch transform (`vmap`, `torch.func.grad`), which knows nothing of kernels;
-2. the operator `recell::forward` while torch compiles or exports (see `operators.py`);
+1. the operator `recell::forward` while torch compiles or exports (see `operators.py`);
+2. the eager decomposition, which is torch's to differentiate, where the backend is "eager" and inside a functorch
+   transform (`vmap`, `torch.func.grad`), which knows nothing of kernels;
 3. the kernel alone where no gradient is asked for;
 4. the kernel inside one `autograd.Function`, whose backward is the kernel's own back-propagation through time, or, when
    the gradient itself is to be differentiated, the eager decomposition.
@@ -77,7 +78,11 @@ class AsWritten:
 
 
 def active_rows(lengths: Tensor, steps: int) -> list[int]:
-    """How many rows are still running at each step, for lengths (N,) between 0 and `steps`."""
+    """How many rows are still running at each step, for lengths (N,) in any order; ShapeError beyond 0..steps."""
+    for row, value in enumerate(lengths.tolist()):
+        if not 0 <= value <= steps:
+            raise ShapeError(f"lengths[{row}] is {value}, and x has {steps} time steps; "
+                             f"give lengths from 0 to {steps}")
     ended = torch.bincount(lengths, minlength=steps + 1).cumsum(0)  # [v]: rows of length <= v
     return (lengths.shape[0] - ended[:steps]).tolist()
 
@@ -110,7 +115,8 @@ class Runner:
             outputs = torch.ops.recell.forward(self.plan, x, list(states), list(self.packing.unpack(stored)),
                                                *streams.tensors(), *place, False, True)
             return outputs[0], outputs[1:-1]
-        if torch._C._are_functorch_transforms_active():
+        transformed = torch._C._are_functorch_transforms_active()
+        if transformed or self.backend_for(x.dtype, x.device) == "eager":
             self._refuse_forward_mode((x, *states, *stored))
             return self.decompose(x, states, self.packing.unpack(stored), streams, place)
         if forward_ad._current_level >= 0:
@@ -153,9 +159,13 @@ class Runner:
             active = active_rows(streams.lengths, x.shape[0])
         if streams.seed is not None:
             coins = Coins(int(streams.seed), place.layer, place.direction, streams.rows)
+        reset = streams.reset
+        if place.reverse and reset is not None:
+            # A cut between t-1 and t: going back, it is t-1 that is entered afresh, and a kernel resets what enters t.
+            reset = torch.cat((reset[1:], torch.zeros_like(reset[:1])))
         return Call(x=x.contiguous(), states=tuple(s.contiguous() for s in states),
                     parameters=tuple(p.contiguous() for p in parameters), reverse=place.reverse, active=active,
-                    mask=streams.mask, reset=streams.reset, elapsed=streams.elapsed, coins=coins)
+                    mask=streams.mask, reset=reset, elapsed=streams.elapsed, coins=coins)
 
     def decompose(self, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], streams: Streams,
                   place: Place) -> tuple[Tensor, Sequence[Tensor]]:
@@ -181,7 +191,7 @@ class Runner:
 
     def _refuse_forward_mode(self, tensors: Sequence[Tensor]) -> None:
         """A kernel has no derivative in forward mode, and dropping a tangent would be a silent zero."""
-        if self.backend == "eager":
+        if self.backend_for(tensors[0].dtype, tensors[0].device) == "eager":
             return
         stack = torch._C._functorch.get_interpreter_stack() or ()
         transformed = any(level.key() == torch._C._functorch.TransformType.Jvp for level in stack)

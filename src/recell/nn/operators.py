@@ -36,9 +36,13 @@ def _forward(plan: str, x: Tensor, states: list[Tensor], parameters: list[Tensor
     *streams, layer, direction, reverse, save, input_gradient = options
     runner, streams = bridge.runner_of(plan), _streams(*streams)
     kernel = runner.kernel(x, streams, input_gradient)
-    save = save and _has_backward(runner, x)
+    has_backward = _has_backward(runner, x)
+    save = save and has_backward
     result = kernel.forward(runner.call(x, states, parameters, streams, Place(layer, direction, reverse)), save=save)
-    return [result.y, *result.states, bridge.hold(result.saved) if save else torch.empty(0, dtype=torch.int64)]
+    outputs = [result.y, *result.states]
+    if not has_backward:  # torch's own operators give views, and an operator's outputs may share no memory
+        outputs = [t.clone() for t in outputs]
+    return [*outputs, bridge.hold(result.saved) if save else torch.empty(0, dtype=torch.int64)]
 
 
 def _has_backward(runner: Runner, x: Tensor) -> bool:
@@ -130,7 +134,8 @@ def _decomposed(runner: Runner, gradients: Sequence[Tensor], inputs: Sequence[Te
     with _autograd_on():
         if not create_graph:
             inputs = [t.detach().requires_grad_() for t in inputs]
-        found = bridge.gradients_of(run, inputs, [True] * len(inputs), gradients, create_graph)
+        needed = [t.requires_grad for t in inputs]
+        found = bridge.gradients_of(run, inputs, needed, gradients, create_graph)
     return [torch.zeros_like(t) if g is None else g.contiguous() for t, g in zip(inputs, found, strict=True)]
 
 

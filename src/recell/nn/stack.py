@@ -86,7 +86,7 @@ class Stack(nn.Module):
     def _enter(self, x: Tensor | PackedSequence, lengths: Lengths | None, mask: Tensor | None,
                reset: Tensor | None, elapsed: Tensor | None) -> Batch:
         if elapsed is not None and not self.cell.uses_elapsed:
-            raise DataError(f"{self.cell.name} reads no elapsed time (no argument dt); write elapsed=None")
+            raise ShapeError(f"{self.cell.name} reads no elapsed time (no argument dt); write elapsed=None")
         return enter(x, input_size=self.input_size, like=self._stored(0)[0], batch_first=self.batch_first,
                      lengths=lengths, mask=mask, reset=reset, elapsed=elapsed, seed=draw_seed(self))
 

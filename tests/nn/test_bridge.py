@@ -1,0 +1,230 @@
+"""The bridge between kernels and torch: every way that torch takes a derivative, and every way that weights change."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
+
+import recell.nn as rnn
+from recell import cell, dropout, tanh
+from recell.errors import RecellError, ShapeError
+from recell.nn import bridge
+
+D = torch.float64
+
+
+@cell
+def Coins(p, x, h):
+    h = tanh(p.W @ x + p.U @ dropout(h, 0.5) + p.b)
+    return h
+
+
+def small(cell="GRU", **options):
+    return rnn.Recurrent(cell, 2, 3, **{"dtype": D, **options})
+
+
+def as_function(module):
+    """(x, h, *parameters) -> (y, h): what gradcheck can differentiate in everything."""
+    names = [name for name, _ in module.named_parameters()]
+
+    def run(x, h, *parameters):
+        y, state = torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (x, {"h": h}))
+        return y, state["h"]
+
+    return run
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_first_and_second_derivatives_equal_central_differences(reverse):
+    module = small(reverse=reverse)
+    inputs = [torch.randn(3, 2, 2, dtype=D), torch.randn(1, 2, 3, dtype=D), *module.parameters()]
+    inputs = [t.detach().requires_grad_() for t in inputs]
+    assert torch.autograd.gradcheck(as_function(module), inputs)
+    assert torch.autograd.gradgradcheck(as_function(module), inputs)
+
+
+def test_the_second_derivative_keeps_to_each_inputs_own_path():
+    module = small()
+    x = torch.randn(3, 2, 2, dtype=D, requires_grad=True)
+
+    def run(x):  # the initial state is itself computed from x
+        return module(x, {"h": x[:1].sum(-1, keepdim=True).expand(1, 2, 3)})[0]
+
+    assert torch.autograd.gradcheck(run, x)
+    assert torch.autograd.gradgradcheck(run, x)
+
+
+def test_a_second_backward_pass_over_the_same_graph_is_the_same(agree):
+    x = torch.randn(5, 2, 2, dtype=D, requires_grad=True)
+    loss = small("LSTM", num_layers=2)(x)[0].square().sum()
+    first = torch.autograd.grad(loss, x, retain_graph=True)
+    assert torch.equal(torch.autograd.grad(loss, x)[0], first[0])
+
+
+def test_gradients_flow_in_eval_mode_and_stop_without_grad(agree, gradients):
+    module = small(Coins)
+    x = torch.randn(5, 2, 2, dtype=D)
+    y = module.eval()(x)[0]
+    assert y.requires_grad and all(g.any() for g in gradients(y, module.parameters()))
+    with torch.no_grad():
+        agree(module(x)[0], y)
+        assert not module(x)[0].requires_grad
+    with torch.inference_mode():
+        agree(module(x)[0], y)
+
+
+def test_only_what_is_asked_for_gets_a_gradient(agree, gradients):
+    module, x = small(), torch.randn(5, 2, 2, dtype=D)
+    whole = gradients(module(x), module.parameters())
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    module.b_r_l0.requires_grad_()
+    agree(gradients(module(x), [module.b_r_l0]), [whole[2]])
+
+
+def test_vmap_and_functional_gradients(agree):
+    module, xs = small("LSTM", bidirectional=True), torch.randn(3, 4, 2, 2, dtype=D)
+    agree(torch.vmap(lambda x: module(x)[0])(xs), torch.stack([module(x)[0] for x in xs]))
+
+    def loss(x):
+        return module(x)[0].square().sum()
+
+    x = xs[0].clone().requires_grad_()
+    agree(torch.func.grad(loss)(xs[0]), torch.autograd.grad(loss(x), x))
+    each = torch.vmap(torch.func.grad(loss))(xs)
+    agree(each[0], torch.func.grad(loss)(xs[0]))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own forward mode scripts
+def test_forward_mode_is_refused_by_name(agree):
+    module, x = small(), torch.randn(4, 2, 2, dtype=D)
+    with pytest.raises(RecellError, match="forward-mode .* GRU .* backend=\"eager\""):
+        torch.func.jvp(lambda x: module(x)[0], (x,), (x,))
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad), forward_ad.dual_level(), pytest.raises(RecellError, match="forward-mode"):
+            module(forward_ad.make_dual(x, x))
+    eager = small(backend="eager")
+    eager.load_state_dict(module.state_dict())
+    _, tangent = torch.func.jvp(lambda x: eager(x)[0], (x,), (x,))
+    step = 1e-6
+    numeric = (module(x + step * x)[0] - module(x - step * x)[0]) / (2 * step)
+    torch.testing.assert_close(tangent, numeric, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["GRU", Coins])
+def test_checkpointing_gives_the_same_and_drops_the_stash(name, agree, gradients):
+    module, x = small(name), torch.randn(5, 2, 2, dtype=D, requires_grad=True)
+    inputs = [x, *module.parameters()]
+    torch.manual_seed(5)
+    expected = gradients(module(x), inputs)
+    torch.manual_seed(5)
+    before = len(bridge._boxes)
+    outputs = checkpoint(module, x, use_reentrant=False)
+    assert len(bridge._boxes) == before
+    agree(gradients(outputs, inputs), expected)
+
+
+def test_reentrant_checkpointing_gives_the_same(agree):
+    module, x = small(num_layers=2), torch.randn(5, 2, 2, dtype=D, requires_grad=True)
+    module(x)[0].square().sum().backward()
+    expected = [t.grad for t in (x, *module.parameters())]
+    x.grad = None
+    module.zero_grad()
+    checkpoint(lambda x: module(x)[0], x, use_reentrant=True).square().sum().backward()
+    agree([t.grad for t in (x, *module.parameters())], expected)
+
+
+def test_saved_tensors_may_be_moved_away(agree, gradients):
+    module, x = small(), torch.randn(5, 2, 2, dtype=D, requires_grad=True)
+    expected = gradients(module(x), [x, *module.parameters()])
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t):
+        outputs = module(x)
+    agree(gradients(outputs, [x, *module.parameters()]), expected)
+
+
+def test_the_stash_is_freed_with_its_graph():
+    module, x = small("LSTM"), torch.randn(5, 2, 2, dtype=D)
+    gc.collect()
+    before = len(bridge._boxes)
+    gc.disable()  # freed by counting references, not by a later sweep
+    try:
+        module(x)[0].sum().backward()
+        assert len(bridge._boxes) == before
+        outputs = module(x)
+        assert len(bridge._boxes) == before + 1
+        del outputs
+        assert len(bridge._boxes) == before
+    finally:
+        gc.enable()
+
+
+def test_a_write_into_what_backward_reads_is_refused():
+    for spoil in ("x", "y"):
+        x = torch.randn(5, 2, 2, dtype=D)
+        y, _ = small()(x)
+        (x if spoil == "x" else y).mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_writes_to_data_between_calls_are_seen(name, agree):
+    module, x = small(name), torch.randn(5, 2, 2, dtype=D)
+    module(x)
+    for parameter in module.parameters():
+        parameter.data.mul_(-1.5)
+    reference = small(name, backend="reference")
+    reference.load_state_dict(module.state_dict())
+    agree(module(x), reference(x))
+
+
+def test_fused_optimizer_steps_are_seen(agree, gradients):
+    module, x = small("LSTM", dtype=torch.float32), torch.randn(5, 2, 2)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1, fused=True)
+    for _ in range(3):
+        optimizer.zero_grad()
+        module(x)[0].square().sum().backward()
+        optimizer.step()
+    reference = small("LSTM", dtype=torch.float32, backend="reference")
+    reference.load_state_dict(module.state_dict())
+    agree(module(x), reference(x))
+    agree(gradients(module(x), module.parameters()), gradients(reference(x), reference.parameters()))
+
+
+def test_views_and_strides_of_every_kind(agree, gradients):
+    module = small()
+    x = torch.randn(2, 2, 5, dtype=D, requires_grad=True)
+    h = torch.randn(3, 2, 1, dtype=D)
+    with torch.no_grad():
+        module.U_r_l0.set_(module.U_r_l0.T.contiguous().T)
+    assert not module.U_r_l0.is_contiguous()
+    found = module(x.permute(2, 0, 1), {"h": h.permute(2, 1, 0)})
+    expected = module(x.permute(2, 0, 1).contiguous(), {"h": h.permute(2, 1, 0).contiguous()})
+    agree(found, expected)
+    expanded = torch.autograd.grad(found[0].sum(), x, retain_graph=True)  # a gradient of ones with strides of 0
+    whole = (expected[0] * torch.ones(5, 2, 3, dtype=D)).sum()
+    agree(expanded, torch.autograd.grad(whole, x, retain_graph=True))
+    agree(gradients(found, [x, *module.parameters()]), gradients(expected, [x, *module.parameters()]))
+
+
+def test_autocast_casts_to_the_weights_dtype():
+    module = small(dtype=torch.float32)
+    x = torch.randn(5, 2, 2)
+    with torch.autocast("cpu"):
+        y, _ = module(x.bfloat16(), {"h": torch.zeros(1, 2, 3, dtype=torch.bfloat16)})
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y, module(x.bfloat16().float())[0])
+    y.sum().backward()
+
+
+def test_other_dtypes_run_eager_and_are_refused_by_the_kernels(agree):
+    module = small(dtype=torch.bfloat16)
+    y, _ = module(torch.randn(5, 2, 2, dtype=torch.bfloat16))
+    assert y.dtype == torch.bfloat16
+    y.sum().backward()
+    with pytest.raises(ShapeError, match="backend 'cpu' runs float32 and float64 .* bfloat16"):
+        small(dtype=torch.bfloat16, backend="cpu")(torch.randn(5, 2, 2, dtype=torch.bfloat16))

@@ -1,0 +1,61 @@
+"""Each initialiser has the property that it is named for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recell.errors import DataError, RecellError, ShapeError
+from recell.nn import init
+
+D = torch.float64
+
+
+def test_uniform_fan_in():
+    w = init.uniform_fan_in_(torch.empty(200, 25, dtype=D))
+    assert 0.19 < w.max() <= 0.2 and -0.2 <= w.min() < -0.19
+    assert init.uniform_fan_in_(torch.empty(500), 100).abs().max() <= 0.1
+
+
+def test_glorot():
+    w = init.glorot_(torch.empty(100, 50, dtype=D), gain=2.0)
+    assert 0.39 < w.abs().max() <= 2 * (6 / 150) ** 0.5
+    assert abs(w.var() / (4 * 2 / 150) - 1) < 0.1
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (9, 4), (4, 9)])
+def test_orthogonal(shape):
+    w = init.orthogonal_(torch.empty(shape, dtype=D), gain=3.0)
+    gram = w @ w.T if shape[0] <= shape[1] else w.T @ w
+    torch.testing.assert_close(gram, 9 * torch.eye(min(shape), dtype=D))
+
+
+def test_identity():
+    assert torch.equal(init.identity_(torch.randn(5, 5), gain=0.5), 0.5 * torch.eye(5))
+
+
+def test_spectral_radius():
+    w = init.spectral_radius_(torch.empty(30, 30), radius=0.7)
+    assert abs(torch.linalg.eigvals(w.double()).abs().max() - 0.7) < 1e-5
+    assert w.requires_grad is False
+
+
+def test_fill_takes_numbers_names_and_functions():
+    parameter = torch.nn.Parameter(torch.empty(4, 4))
+    assert (init.fill_(parameter, 0.5) == 0.5).all() and parameter.requires_grad
+    assert torch.equal(init.fill_(parameter, "identity"), torch.eye(4))
+    assert torch.equal(init.fill_(parameter, lambda shape: torch.arange(16.0).reshape(shape)).flatten(), torch.arange(16.0))
+    assert torch.equal(init.fill_(parameter, init.identity_), torch.eye(4))
+
+
+@pytest.mark.parametrize("call, error, expected", [
+    (lambda: init.fill_(torch.empty(4), "orthogonl"), DataError, "no initialiser 'orthogonl'"),
+    (lambda: init.fill_(torch.empty(4), "orthogonal"), ShapeError, "fills a matrix"),
+    (lambda: init.fill_(torch.empty(4), lambda shape: torch.zeros(5)), ShapeError, r"\(5,\) for a parameter \(4,\)"),
+    (lambda: init.fill_(torch.empty(4), None), DataError, "a number, a name or a function"),
+    (lambda: init.spectral_radius_(torch.empty(3, 4)), ShapeError, "square"),
+])
+def test_bad_initialisers_get_one_clear_line(call, error, expected):
+    with pytest.raises(error, match=expected) as caught:
+        call()
+    assert isinstance(caught.value, RecellError)
