@@ -251,7 +251,7 @@ def _code(text: str) -> CodeType:
 
 def _evaluate(text: str, names: dict[str, Term], b: Builder) -> int:
     """Builds the nodes of a derivative's text. The text is a row of our own table, never anybody else's."""
-    environment: dict[str, Any] = {"__builtins__": {}, "splat": _splat, "extent": _extent, **_functions(), **names}
+    environment: dict[str, Any] = {"__builtins__": {}, **_functions(), "splat": _splat, "extent": _extent, **names}
     result = eval(_code(text), environment)
     return _node(b, result)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from recell.compiler.build import Variant
 from recell.errors import CellError
 from recell.graph.graph import ROW_SCALAR, Builder, Graph, Node
 from recell.graph.ops import OPS
+from recell.graph.rewrite import copy, relocate, rewrite
+from recell.graph.size import Size
 from recell.graph.verify import verify
-
-Rule = Callable[[Builder, Node, tuple[int, ...]], int | None]
-
 
 def prepare(graph: Graph, variant: Variant) -> Graph:
     """The step as it runs: resets and masks are equations of states, coins that are not drawn are numbers."""
@@ -25,35 +23,6 @@ def prepare(graph: Graph, variant: Variant) -> Graph:
     graph = push_layout(graph)
     verify(graph, CellError)
     return graph
-
-
-def rewrite(graph: Graph, rule: Rule, *, simplify: bool = False) -> Graph:
-    """Rebuilds the graph; `rule` may give a node's replacement, None copies it."""
-    builder = Builder(simplify=simplify)
-    place: list[int] = []
-    for node in graph.nodes:
-        inputs = tuple(place[i] for i in node.inputs)
-        new = rule(builder, node, inputs)
-        if new is None:
-            new = copy(builder, node, inputs)
-        place.append(new)
-    return relocate(graph, builder, place)
-
-
-def copy(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int:
-    return builder._append(node.op, inputs, node.attributes, node.shape)  # pyright: ignore[reportPrivateUsage]
-
-
-def relocate(graph: Graph, builder: Builder, place: list[int]) -> Graph:
-    """The graph with every mention of an old node moved to its new place."""
-    return replace(
-        graph,
-        nodes=tuple(builder.nodes),
-        states=tuple(replace(s, before=place[s.before], after=place[s.after]) for s in graph.states),
-        parameters=tuple(replace(p, node=place[p.node]) for p in graph.parameters),
-        output=tuple(place[o] for o in graph.output),
-        names=tuple((name, place[node]) for name, node in graph.names),
-    )
 
 
 def _expected_coin(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int | None:
@@ -136,8 +105,6 @@ def push_layout(graph: Graph) -> Graph:
 
 
 def _product_of_parts(builder: Builder, inputs: tuple[int, ...]) -> int | None:
-    from recell.graph.size import Size
-
     matrix, whole = inputs
     parts = builder.nodes[whole].inputs
     if not all(builder.shape(p).is_row and builder.shape(p).dims for p in parts):
