@@ -50,13 +50,35 @@ class Hand:
     def point(self, op, destination, a=-1, b=-1, c=-1, immediate=0):
         return self.program.point(op, destination, a, b, c, immediate)
 
-    def run(self, steps, rows, *, threads=1, reverse=False, active=None, row_numbers=None, seed=0, layer=0, direction=0,
-            packs=None, keep_packs=False):
+    def run(
+        self,
+        steps,
+        rows,
+        *,
+        threads=1,
+        reverse=False,
+        active=None,
+        row_numbers=None,
+        seed=0,
+        layer=0,
+        direction=0,
+        packs=None,
+        keep_packs=False,
+    ):
         active = None if active is None else np.ascontiguousarray(active, np.int64)
         row_numbers = None if row_numbers is None else np.ascontiguousarray(row_numbers, np.int64)
         call = library.CallArguments(
-            steps, rows, int(reverse), active.ctypes.data if active is not None else None,
-            row_numbers.ctypes.data if row_numbers is not None else None, seed, layer, direction, threads, int(keep_packs), packs,
+            steps,
+            rows,
+            int(reverse),
+            active.ctypes.data if active is not None else None,
+            row_numbers.ctypes.data if row_numbers is not None else None,
+            seed,
+            layer,
+            direction,
+            threads,
+            int(keep_packs),
+            packs,
         )
         addresses = [a.ctypes.data for a in self.arrays] + [None] * (64 - len(self.arrays))
         self.program.run(addresses, call)

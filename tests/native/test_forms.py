@@ -8,7 +8,17 @@ import pytest
 from recell.compiler.backends.cpu import library
 from recell.errors import RecellError
 
-SIZES = ((1, 1, 1), (1, 5, 3), (2, 17, 64), (3, 64, 65), (5, 31, 130), (6, 7, 200), (7, 100, 16), (33, 129, 71), (200, 20, 40))
+SIZES = (
+    (1, 1, 1),
+    (1, 5, 3),
+    (2, 17, 64),
+    (3, 64, 65),
+    (5, 31, 130),
+    (6, 7, 200),
+    (7, 100, 16),
+    (33, 129, 71),
+    (200, 20, 40),
+)
 
 
 @pytest.mark.parametrize("transposed", (False, True))
@@ -47,7 +57,11 @@ def test_initial(hand, numbers, assert_close, initial):
     x, start, w, out = numbers(9, 21), numbers(9, 70), numbers(70, 21), numbers.empty(9, 70)
     hand.everywhere()
     hand.stage(0)
-    first = {"memory": lambda: hand.memory(start, library.STEP), "constant": lambda: hand.constant(1.5), "nothing": lambda: -1}
+    first = {
+        "memory": lambda: hand.memory(start, library.STEP),
+        "constant": lambda: hand.constant(1.5),
+        "nothing": lambda: -1,
+    }
     hand.form(hand.memory(out, library.STEP), first[initial]())
     hand.segment(hand.weight(w), hand.memory(x, library.STEP))
     hand.run(1, 9)

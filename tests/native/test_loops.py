@@ -20,9 +20,14 @@ def active_of(kind, steps, rows):
 def elman(hand, numbers, steps, rows, inputs, hidden, roll, backward=0):
     """h = tanh(W x + U h + b), states in T+1 slots or rolling; y always in T slots. Returns the arrays."""
     arrays = {
-        "x": numbers(steps, rows, inputs), "W": numbers(hidden, inputs, scale=0.3), "U": numbers(hidden, hidden, scale=0.7 / hidden**0.5),
-        "b": numbers(hidden), "first": numbers(rows, hidden), "last": numbers.empty(rows, hidden),
-        "y": numbers.empty(steps, rows, hidden), "h": numbers.empty(2 if roll else steps + 1, rows, hidden),
+        "x": numbers(steps, rows, inputs),
+        "W": numbers(hidden, inputs, scale=0.3),
+        "U": numbers(hidden, hidden, scale=0.7 / hidden**0.5),
+        "b": numbers(hidden),
+        "first": numbers(rows, hidden),
+        "last": numbers.empty(rows, hidden),
+        "y": numbers.empty(steps, rows, hidden),
+        "h": numbers.empty(2 if roll else steps + 1, rows, hidden),
     }
     new, previous = (library.ROLL_NEW, library.ROLL_PREVIOUS) if roll else (library.NEW, library.PREVIOUS)
     hand.loop(backward)
@@ -104,7 +109,10 @@ def test_two_stages(hand, numbers, assert_close):
     """GRU with the reset before the product: the second stage's form reads what the first stage wrote."""
     steps, rows, hidden = 6, 12, 130
     x, first, last = numbers(steps, rows, hidden), numbers(rows, hidden), numbers.empty(rows, hidden)
-    u_r, u_n = numbers(hidden, hidden, scale=0.7 / hidden**0.5), numbers(hidden, hidden, scale=0.7 / hidden**0.5)
+    u_r, u_n = (
+        numbers(hidden, hidden, scale=0.7 / hidden**0.5),
+        numbers(hidden, hidden, scale=0.7 / hidden**0.5),
+    )
     h, reset = numbers.empty(2, rows, hidden), numbers.empty(rows, hidden)
     hand.loop(0)
     new, previous = hand.memory(h, library.ROLL_NEW), hand.memory(h, library.ROLL_PREVIOUS)

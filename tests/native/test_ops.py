@@ -88,7 +88,25 @@ def test_unary(hand, numbers, assert_close, op, width):
 
 @pytest.mark.parametrize("op", ("sigmoid", "tanh", "exp", "relu", "softplus", "abs", "floor", "sqrt", "copy"))
 def test_extremes(hand, numbers, op):
-    large = [0.0, 1e-30, -1e-30, 1e-4, 30, -30, 88, -88, 100, -100, 700, -700, 800, -800, np.inf, -np.inf, np.nan]
+    large = [
+        0.0,
+        1e-30,
+        -1e-30,
+        1e-4,
+        30,
+        -30,
+        88,
+        -88,
+        100,
+        -100,
+        700,
+        -700,
+        800,
+        -800,
+        np.inf,
+        -np.inf,
+        np.nan,
+    ]
     a = np.array([large], hand.dtype)
     a = np.abs(a) if op in POSITIVE else a
     out = run_op(hand, numbers, op, [a])

@@ -28,7 +28,10 @@ def spoil(array, active):
 
 @pytest.mark.parametrize("is_ragged", (False, True))
 @pytest.mark.parametrize("threads", (1, 2, 3))
-@pytest.mark.parametrize(("steps", "rows", "wide_a", "wide_b"), ((1, 1, 1, 1), (3, 5, 7, 70), (40, 23, 53, 133), (9, 50, 200, 3), (5, 9, 3, 300)))
+@pytest.mark.parametrize(
+    ("steps", "rows", "wide_a", "wide_b"),
+    ((1, 1, 1, 1), (3, 5, 7, 70), (40, 23, 53, 133), (9, 50, 200, 3), (5, 9, 3, 300)),
+)
 def test_pairs(hand, numbers, assert_close, steps, rows, wide_a, wide_b, threads, is_ragged):
     """Two pairs share a, two share b; one of the results is a part of a wider matrix."""
     active = ragged(steps, rows) if is_ragged else None

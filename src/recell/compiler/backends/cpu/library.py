@@ -1,7 +1,7 @@
 """The native library through ctypes: where it lies, its prototypes, its threads.
 
-`load()` is the library with every prototype of `native/include/recell.h` declared. `Program` is a thin owner of
-an `rc_program`: building calls return ids and raise `RecellError` with the library's own line.
+`load()` is the library with every prototype of `native/include/recell.h` declared. `Program` is a thin owner
+of an `rc_program`: building calls return ids and raise `RecellError` with the library's own line.
 """
 
 from __future__ import annotations
@@ -82,18 +82,14 @@ def library_path() -> str:
     named = os.environ.get("RECELL_LIBRARY")
     if named:
         if not Path(named).is_file():
-            raise RecellError(
-                f"RECELL_LIBRARY={named} is not a file; build it with cmake --build, or unset it"
-            )
+            raise RecellError(f"RECELL_LIBRARY={named} is not a file; build it with cmake --build, or unset it")
         return named
     try:
         spec = importlib.util.find_spec(MODULE)  # in an editable install this also rebuilds what changed
     except ModuleNotFoundError:
         spec = None
     if spec is None or spec.origin is None:
-        raise RecellError(
-            "the native library is not built; install recell (pip install .), or set RECELL_LIBRARY"
-        )
+        raise RecellError("the native library is not built; install recell (pip install .), or set RECELL_LIBRARY")
     return spec.origin
 
 
@@ -110,9 +106,7 @@ def load() -> ctypes.CDLL:
         function.restype, function.argtypes = result, arguments
     version = library.rc_abi_version()
     if version != ABI_VERSION:
-        raise RecellError(
-            f"the native library {path} has ABI version {version}, this recell needs {ABI_VERSION}; rebuild it"
-        )
+        raise RecellError(f"the native library {path} has ABI version {version}, recell needs {ABI_VERSION}; rebuild it")
     if library.rc_isa() is None:
         raise RecellError(library.rc_last_error().decode())
     return library
@@ -171,14 +165,14 @@ class Program:
         return check(load().rc_pack_bytes(self.pointer))
 
     def run(self, addresses: Sequence[int | None], call: CallArguments) -> None:
-        """Runs on buffers given by address; the caller keeps them alive. Threads follow torch's team when torch is loaded."""
+        """Runs on buffers given by address, kept alive by the caller; on torch's team of threads if it is loaded."""
         share_team()
         pointers = (c_void_p * max(1, self.buffers))(*addresses)
         check(load().rc_run(self.pointer, pointers, call))
 
 
 def thread_count() -> int:
-    """`RECELL_NUM_THREADS`, else torch's number when torch is loaded, else the processors that this process may use."""
+    """`RECELL_NUM_THREADS`, else torch's number if torch is loaded, else the processors this process may use."""
     wanted = os.environ.get("RECELL_NUM_THREADS")
     if wanted:
         if not wanted.isdecimal() or int(wanted) < 1:
@@ -213,7 +207,5 @@ def torch_openmp() -> str | None:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return None
-    found = sorted(
-        {line.split(maxsplit=5)[5].strip() for line in maps.read_text().splitlines() if "libgomp" in line}
-    )
+    found = sorted({line.split(maxsplit=5)[5].strip() for line in maps.read_text().splitlines() if "libgomp" in line})
     return next((path for path in found if "torch" in path), found[0] if found else None)
