@@ -12,6 +12,7 @@ from recell.graph.rewrite import copy, relocate, rewrite
 from recell.graph.size import Size
 from recell.graph.verify import verify
 
+
 def prepare(graph: Graph, variant: Variant) -> Graph:
     """The step as it runs: resets and masks are equations of states, coins that are not drawn are numbers."""
     if not variant.training and graph.has_coins:

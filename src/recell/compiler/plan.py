@@ -244,7 +244,7 @@ class _Placer:
         self._pull_products()
 
     def _raise_levels(self) -> None:
-        level = {node: 0 for node in self.order}
+        level = dict.fromkeys(self.order, 0)
         group_level: dict[int, int] = {}
         changed = True
         while changed:

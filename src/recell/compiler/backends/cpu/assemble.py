@@ -68,12 +68,16 @@ def state_places(plan: Plan, layout: Layout, *, saving: bool, external: bool) ->
         if state >= 0 and state not in places:
             buffer = layout.buffer(("y", 0), form.slots, form.width)
             size = width(graph.nodes[graph.states[state].before], plan.sizes)
-            places[state] = (Place(buffer, SLOT_PREVIOUS, form.columns[part], size), Place(buffer, SLOT_NEW, form.columns[part], size))
+            places[state] = _before_and_after(buffer, form.columns[part], size)
     for state in plan.stash.states if saving else ():
         size = width(graph.nodes[graph.states[state].before], plan.sizes)
         buffer = layout.buffer(("state stream", state), STEPS_PLUS_ONE, size, internal=not external)
-        places.setdefault(state, (Place(buffer, SLOT_PREVIOUS, 0, size), Place(buffer, SLOT_NEW, 0, size)))
+        places.setdefault(state, _before_and_after(buffer, 0, size))
     return places
+
+
+def _before_and_after(buffer: int, column: int, size: int) -> tuple[Place, Place]:
+    return Place(buffer, SLOT_PREVIOUS, column, size), Place(buffer, SLOT_NEW, column, size)
 
 
 def place_leaves(nodes_plan: StepPlan, layout: Layout, plan: Plan) -> None:
@@ -91,14 +95,13 @@ def needs_stream(step: StepPlan, before: int, after: int) -> bool:
     home = step.level.get(after, 0)
     if home % 2 == 0 or before in step.kept:
         return True
-    readers = [n for phase in step.phases if phase.level != home for s in phase.stages for n in s.points
-               if before in step.nodes[n].inputs or after in step.nodes[n].inputs]
-    products = [p for phase in step.phases if phase.level != home for s in phase.stages for f in s.forms for p in f.products
-                if p.operand in (before, after)]
-    starts = [f for phase in step.phases if phase.level != home for s in phase.stages for f in s.forms if f.initial in (before, after)]
-    outers = [o for o in step.outers if before in o[1:] or after in o[1:]]
-    chained = [a for b, a in step.recurrences if a == before]
-    return bool(readers or products or starts or outers or chained)
+    elsewhere = [stage for phase in step.phases if phase.level != home for stage in phase.stages]
+    read = {i for stage in elsewhere for n in stage.points for i in step.nodes[n].inputs}
+    read |= {p.operand for stage in elsewhere for f in stage.forms for p in f.products}
+    read |= {f.initial for stage in elsewhere for f in stage.forms if f.initial is not None}
+    read |= {i for _, a, b in step.outers for i in (a, b)}
+    chained = any(next_value == before for _, next_value in step.recurrences)
+    return chained or before in read or after in read
 
 
 def forward_program(plan: Plan, *, saving: bool, double: bool) -> Assembled:
@@ -113,7 +116,7 @@ def forward_program(plan: Plan, *, saving: bool, double: bool) -> Assembled:
             before, after = kept[k]
         elif needs_stream(step, state.before, state.after):
             buffer = layout.buffer(("state stream", k), STEPS_PLUS_ONE, size, internal=True)
-            before, after = Place(buffer, SLOT_PREVIOUS, 0, size), Place(buffer, SLOT_NEW, 0, size)
+            before, after = _before_and_after(buffer, 0, size)
         else:
             before, after = rolling(layout, k, size)
         layout.put(state.before, before)

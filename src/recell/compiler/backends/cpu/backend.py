@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from recell.compiler.backends.cpu import arrays
 from recell.compiler.backends.cpu.assemble import Assembled, backward_program, forward_program, output_form
 from recell.compiler.backends.cpu.library import CallArguments, thread_count
 from recell.compiler.backends.cpu.workspace import Block
-from recell.compiler.build import Call, Forward, Gradients, Variant
+from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
 from recell.compiler.parameters import ParameterGradients, ParameterValues
 from recell.compiler.plan import Plan, make_plan
 from recell.errors import CellError
@@ -21,6 +21,7 @@ from recell.graph.graph import Graph
 from recell.language.cell import Cell
 
 DTYPES = ("float32", "float64")
+Key = tuple[str, int]  # what a buffer is, and of which node or state
 
 
 def make(cell: Cell, sizes: Mapping[str, int], dtype: str, variant: Variant) -> CpuKernel:
@@ -34,7 +35,7 @@ class Saved:
     call: Call
     y: Any  # as the kernel wrote it: may have a slot more than the y that the caller got
     values: dict[int, Any]
-    stash: dict[tuple[str, int], int]  # buffer key -> address inside `block`
+    stash: dict[Key, int]  # buffer key -> address inside `block`
     block: Block
 
 
@@ -63,10 +64,9 @@ class CpuKernel:
     @cached_property
     def _values(self) -> ParameterValues:
         graph = self.plan.graph
-        wanted = {i for n in graph.nodes if n.shape.is_row for i in n.inputs if not graph.nodes[i].shape.is_row}
-        wanted |= {i for place in (*wanted,) if graph.nodes[place].op == "transpose" for i in graph.nodes[place].inputs}
-        adjoint_inputs = {i for n in self.plan.derived.nodes for i in n.inputs if i < len(graph.nodes)}
-        return ParameterValues(graph.nodes, self.sizes, sorted(wanted | {i for i in adjoint_inputs if not graph.nodes[i].shape.is_row}))
+        # Both steps read parameter values; the derived nodes begin with the forward step's own.
+        read = {i for n in self.plan.derived.nodes for i in n.inputs if i < len(graph.nodes)}
+        return ParameterValues(graph.nodes, self.sizes, sorted(i for i in read if not graph.nodes[i].shape.is_row))
 
     @cached_property
     def _gradients(self) -> ParameterGradients:
@@ -110,7 +110,7 @@ class CpuKernel:
         computed = self._values.evaluate(known, known[next(iter(known))].dtype)
         return {place: np.asarray(a, order="C") for place, a in computed.items()}
 
-    def _inputs(self, call: Call, values: Mapping[int, Any]) -> dict[tuple[str, int], Any]:
+    def _inputs(self, call: Call, values: Mapping[int, Any]) -> dict[Key, Any]:
         found = {("value", node): value for node, value in values.items()}
         found[("input", 0)] = call.x
         for name in ("elapsed", "mask", "reset"):
@@ -121,7 +121,7 @@ class CpuKernel:
                 found[(name, 0)] = stream
         return found
 
-    def _workspace(self, assembled: Assembled, steps: int, rows: int) -> tuple[Block, dict[tuple[str, int], int]]:
+    def _workspace(self, assembled: Assembled, steps: int, rows: int) -> tuple[Block, dict[Key, int]]:
         """One block for all internal buffers of a run."""
         parts = assembled.layout.internal_bytes(steps, rows, self.item)
         block = Block(sum(size for _, size in parts))
@@ -131,8 +131,8 @@ class CpuKernel:
             start += size
         return block, inside
 
-    def _run(self, assembled: Assembled, call: Call, found: Mapping[tuple[str, int], Any], inside: Mapping[tuple[str, int], int]) -> None:
-        pointers = []
+    def _run(self, assembled: Assembled, call: Call, found: Mapping[Key, Any], inside: Mapping[Key, int]) -> None:
+        pointers: list[int] = []
         for buffer in assembled.layout.buffers:
             if buffer.key in inside:
                 pointers.append(inside[buffer.key])
@@ -140,14 +140,12 @@ class CpuKernel:
                 pointers.append(arrays.address(found[buffer.key]))
             else:
                 raise CellError(f"{self.cell.name} needs {buffer.key[0]} in this call; came none; give it to forward")
-        active = None if call.active is None else np.ascontiguousarray(call.active, np.int64)
-        coins = call.coins
-        numbers = None if coins is None or coins.rows is None else np.ascontiguousarray(arrays.as_numpy(coins.rows), np.int64)
+        active = _whole_numbers(call.active)
+        coins = call.coins or Coins(0, 0, 0)
+        numbers = _whole_numbers(coins.rows)
         steps, rows = call.x.shape[:2]
-        arguments = CallArguments(
-            steps, rows, int(call.reverse), None if active is None else active.ctypes.data, None if numbers is None else numbers.ctypes.data,
-            coins.seed if coins else 0, coins.layer if coins else 0, coins.direction if coins else 0, thread_count(), 0, None,
-        )
+        arguments = CallArguments(steps, rows, int(call.reverse), _address(active), _address(numbers),
+                                  coins.seed, coins.layer, coins.direction, thread_count(), 0, None)
         assembled.program.run(pointers, arguments)
 
     # -- backward ---------------------------------------------------------------------------------------------------
@@ -155,9 +153,9 @@ class CpuKernel:
         """Gradients of sum(y * dy) + sum(states * dstates). May be called again on the same `saved`."""
         call, assembled = saved.call, self._backward
         steps, rows = call.x.shape[:2]
-        dx = arrays.empty(call.x, tuple(call.x.shape), zero=call.active is not None) if self.variant.input_gradient else None
-        sizes = self.cell.state_sizes(self.sizes)
-        starts = tuple(arrays.empty(call.x, (rows, size), zero=s.size is None) for size, s in zip(sizes, self.cell.states, strict=True))
+        ragged = call.active is not None
+        dx = arrays.empty(call.x, tuple(call.x.shape), zero=ragged) if self.variant.input_gradient else None
+        starts = self._state_gradients(call.x, rows)
         block, inside = self._workspace(assembled, steps, rows)
         sums = self._new_sums(call.x)
         found = self._inputs(call, saved.values) | {("y", 0): saved.y, ("dy", 0): dy}
@@ -168,6 +166,12 @@ class CpuKernel:
         self._run(assembled, call, found, {**saved.stash, **inside})
         del block
         return Gradients(dx, starts, self._leaf_gradients(sums, saved))
+
+    def _state_gradients(self, like: Any, rows: int) -> tuple[Any, ...]:
+        """Memory for the initial states' gradients; time has none, so its zeros stay."""
+        sizes = self.cell.state_sizes(self.sizes)
+        return tuple(arrays.empty(like, (rows, size), zero=state.size is None)
+                     for size, state in zip(sizes, self.cell.states, strict=True))
 
     def _new_sums(self, like: Any) -> dict[int, Any]:
         derived = self.plan.derived
@@ -183,8 +187,8 @@ class CpuKernel:
         """Every leaf's gradient is one sum, so nothing is left to compute."""
         leaves = {value: leaf for leaf, value in self.plan.derived.gradient_leaves}
         parts = dict(self.plan.derived.reductions)
-        plain: Callable[[int, int | None], bool] = lambda node, g: g is not None and leaves.get(node) == g and len(parts[node]) == 1
-        return all(plain(p.node, g) for p, g in zip(self.plan.graph.parameters, self.plan.derived.parameter_gradients, strict=True))
+        pairs = zip(self.plan.graph.parameters, self.plan.derived.parameter_gradients, strict=True)
+        return all(g is not None and leaves.get(p.node) == g and len(parts[p.node]) == 1 for p, g in pairs)
 
     def _leaf_gradients(self, sums: Mapping[int, Any], saved: Saved) -> tuple[Any, ...]:
         graph: Graph = self.plan.graph
@@ -199,3 +203,11 @@ class CpuKernel:
 
     def trace(self, call: Call) -> dict[str, Any]:
         raise CellError("the cpu backend keeps no gate; came a call of trace; write backend='eager' or 'reference' for it")
+
+
+def _whole_numbers(values: Any) -> np.ndarray[Any, Any] | None:
+    return None if values is None else np.ascontiguousarray(arrays.as_numpy(values), np.int64)
+
+
+def _address(array: np.ndarray[Any, Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data

@@ -173,8 +173,9 @@ class EagerKernel:
         coins, device = call.coins, call.x.device
         width = number(node.shape.dims[0], self.sizes) if node.shape.dims else 1
         numbers = torch.arange(rows, device=device) if coins.rows is None else torch.as_tensor(coins.rows, device=device)
+        units = torch.arange(width, device=device)
         start = generator.prefix(coins.seed, coins.layer, coins.direction, op_number)
-        heads = generator.heads(start, numbers[:, None], torch.arange(width, device=device)[None], t if per == "step" else 0, rate)
+        heads = generator.heads(start, numbers[:, None], units[None], t if per == "step" else 0, rate)
         return heads.to(call.x.dtype)
 
     def _everywhere(self, graph: Graph, plan: StepPlan, phase: Phase, run: Run) -> None:
