@@ -34,9 +34,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def everything(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
 ) -> None:
     """Recurrent neural networks from their equations: train, generate, evaluate, look at cells."""
 
@@ -50,26 +48,20 @@ def train(
     hidden_size: Annotated[int | None, typer.Option(help="Units of each layer.")] = None,
     layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
     steps: Annotated[int | None, typer.Option(help="How many batches to train on.")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="How many passes over the data, in place of --steps.")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="How many passes over the data, in place of --steps.")] = None,
     level: Annotated[str | None, typer.Option(help="characters or words.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Parallel streams.")] = None,
     window: Annotated[int | None, typer.Option(help="Steps of truncated back-propagation.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Probability of dropping a unit.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw, sgd, momentum, rmsprop or adagrad.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
-    patience: Annotated[
-        int | None, typer.Option(help="Validations without a better one before it ends.")
-    ] = None,
+    patience: Annotated[int | None, typer.Option(help="Validations without a better one before it ends.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed trains the same model.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any other option of the task.", metavar="NAME=VALUE")
     ] = None,
-    validation: Annotated[
-        Path | None, typer.Option(help="Data to hold out, in place of the last tenth.")
-    ] = None,
+    validation: Annotated[Path | None, typer.Option(help="Data to hold out, in place of the last tenth.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Json = False,
@@ -79,13 +71,12 @@ def train(
 
     named = {
         "cell": cell, "hidden_size": hidden_size, "num_layers": layers, "steps": steps, "epochs": epochs,
-        "level": level, "batch_size": batch_size, "window": window, "dropout": dropout, "optimizer": optimizer,
-        "learning_rate": learning_rate, "patience": patience, "seed": seed, "threads": threads,
+        "level": level, "batch_size": batch_size, "window": window, "dropout": dropout,
+        "optimizer": optimizer, "learning_rate": learning_rate, "patience": patience, "seed": seed,
+        "threads": threads,
     }  # fmt: skip
     options = {name: value for name, value in named.items() if value is not None}
-    report = train_task(
-        task, data, out, options, settings or [], validation=validation, resume=resume, quiet=quiet
-    )
+    report = train_task(task, data, out, options, settings or [], validation=validation, resume=resume, quiet=quiet)
     _print(report, as_json)
 
 
@@ -98,9 +89,7 @@ def generate(
     top_k: Annotated[int | None, typer.Option(help="Draw among the k most probable only.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw among the fewest of this probability.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed writes the same.", min=0)] = None,
-    interactive: Annotated[
-        bool, typer.Option("--interactive", help="Ask for one prompt after the other.")
-    ] = False,
+    interactive: Annotated[bool, typer.Option("--interactive", help="Ask for one prompt after the other.")] = False,
     backend: Annotated[str, typer.Option(help="cpu (native) or reference (slow).")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -139,9 +128,7 @@ def predict(folder: Folder, data: Data, as_json: Json = False) -> None:
 
 @app.command(epilog="Example: recell cells GRU")
 def cells(
-    name: Annotated[
-        str | None, typer.Argument(help="A cell's name, or file.py:Name.", metavar="[NAME]")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A cell's name, or file.py:Name.", metavar="[NAME]")] = None,
     as_json: Json = False,
 ) -> None:
     """List the cells, or print one: its equations, states, parameters and where it comes from."""

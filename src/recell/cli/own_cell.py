@@ -36,9 +36,7 @@ def find_cell(named: str) -> Cell | str:
 
 def _module(path: Path) -> ModuleType:
     if not path.is_file():
-        raise CellError(
-            message(f"there is no file {path}", write="the path of a Python file, as file.py:Name")
-        )
+        raise CellError(message(f"there is no file {path}", write="the path of a Python file, as file.py:Name"))
     spec = importlib.util.spec_from_file_location(f"recell_user_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise CellError(f"{path} cannot be loaded as Python")
@@ -60,7 +58,5 @@ def _line_of(error: Exception, path: Path) -> str:
     """Where in the user's file it went wrong."""
     if isinstance(error, SyntaxError):
         return f" line {error.lineno}"
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path
-    ]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     return f" line {lines[-1]}" if lines else ""

@@ -58,9 +58,7 @@ def parsed_settings(settings: list[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier():
-            raise RecellError(
-                message("--set takes an option and its value", came=setting, write="--set window=50")
-            )
+            raise RecellError(message("--set takes an option and its value", came=setting, write="--set window=50"))
         try:
             options[name] = json.loads(value)
         except json.JSONDecodeError:
@@ -78,9 +76,7 @@ def earlier_options(out: Path, given: dict[str, Any]) -> dict[str, Any]:
         return {}
     note: Any = checkpoints.load().state.get("note")
     if not isinstance(note, dict) or not isinstance(note.get("options"), dict):
-        raise ModelError(
-            f"the checkpoint in {out} does not say how its training began; train in another folder"
-        )
+        raise ModelError(f"the checkpoint in {out} does not say how its training began; train in another folder")
     options = options_from_json(note["options"])
     if "steps" in given or "epochs" in given:  # a new length takes the place of the old one
         options |= {"steps": None, "epochs": None}

@@ -27,8 +27,7 @@ class Model:
     def __init__(self, network: Network, vocabulary: Vocabulary) -> None:
         if network.vocabulary_size != len(vocabulary):
             raise ModelError(
-                f"the embedding has {network.vocabulary_size} rows, the vocabulary {len(vocabulary)}; "
-                "the folder mixes two models"
+                f"the embedding has {network.vocabulary_size} rows, the vocabulary {len(vocabulary)}; the folder mixes two models"
             )
         self._network = network
         self.vocabulary = vocabulary
@@ -105,9 +104,7 @@ class Model:
         """The most probable token after ``prompt``."""
         numbers = np.array([START, *self.vocabulary.encode(prompt).tolist()])
         logits = self.session().run(numbers[:, None])[-1, 0]
-        return self.vocabulary.symbol(
-            Sampling(0.0, forbidden=NEVER_WRITTEN).choose(logits, np.random.default_rng(0))
-        )
+        return self.vocabulary.symbol(Sampling(0.0, forbidden=NEVER_WRITTEN).choose(logits, np.random.default_rng(0)))
 
 
 def load(folder: str | Path, *, backend: str = "cpu", dtype: str = "float32") -> Model:
@@ -123,9 +120,7 @@ def load(folder: str | Path, *, backend: str = "cpu", dtype: str = "float32") ->
 def of_saved(saved: SavedModel, *, backend: str = "cpu", dtype: str = "float32") -> Model:
     """The model of a folder already read."""
     if saved.task not in _TASKS:
-        raise ModelError(
-            f"the runtime runs {', '.join(_TASKS)}; {saved.folder} was saved by the task {saved.task!r}"
-        )
+        raise ModelError(f"the runtime runs {', '.join(_TASKS)}; {saved.folder} was saved by the task {saved.task!r}")
     description = network_description(saved)
     cell, vocabulary = saved.cell(), saved.vocabulary()
     try:

@@ -118,9 +118,7 @@ def check_tensors(
 def checked_backend(name: str) -> str:
     """``name``, or the error that says which there are: no other backend takes over in silence."""
     if name not in backends():
-        raise RecellError(
-            f"the backend {name!r} is not here; there are {', '.join(backends())}: name one (backend=)"
-        )
+        raise RecellError(f"the backend {name!r} is not here; there are {', '.join(backends())}: name one (backend=)")
     return name
 
 
@@ -134,9 +132,7 @@ def _compare(expected: Mapping[str, tuple[int, ...]], came: Mapping[str, tuple[i
         raise ModelError(f"model.safetensors has tensors that the cell does not know: {', '.join(further)}")
 
 
-def _layer(
-    cell: Cell, sizes: Mapping[str, int], number: int, arrays: Mapping[str, Array], backend: str, dtype: str
-) -> Layer:
+def _layer(cell: Cell, sizes: Mapping[str, int], number: int, arrays: Mapping[str, Array], backend: str, dtype: str) -> Layer:
     parameters = tuple(arrays[f"recurrent.{p.name}_l{number}"] for p in cell.parameters(sizes))
     kernel = build(cell, sizes, backend=backend, dtype=dtype)
     return Layer(kernel, parameters, cell.state_sizes(sizes), tuple(state.initial for state in cell.states))

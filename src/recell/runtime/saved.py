@@ -8,6 +8,8 @@ the cell is a graph.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,9 +65,7 @@ class SavedModel:
             value = inner
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             where = ".".join(keys)
-            raise ModelError(
-                f"{self.folder / CONFIG} is damaged: {where!r} should be {kind.__name__}; came {value!r:.60}"
-            )
+            raise ModelError(f"{self.folder / CONFIG} is damaged: {where!r} should be {kind.__name__}; came {value!r:.60}")
         return value
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -96,18 +96,14 @@ def read_saved(folder: str | Path) -> SavedModel:
     """Read and verify a model folder; raises ModelError in one line where anything is missing or damaged."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise ModelError(
-            f"there is no model folder {folder}; give the folder that `recell train` or save() wrote"
-        )
+        raise ModelError(f"there is no model folder {folder}; give the folder that `recell train` or save() wrote")
     if not (folder / CONFIG).is_file():
-        raise ModelError(
-            f"{folder} is no model folder: {CONFIG} is missing; a broken-off training goes on with --resume"
-        )
+        raise ModelError(f"{folder} is no model folder: {CONFIG} is missing; a broken-off training goes on with --resume")
     config = read_json(folder / CONFIG, ModelError)
     if config.get("format") != FORMAT:
-        raise ModelError(
-            f"{folder / CONFIG} has format {config.get('format')!r}; this recell reads format {FORMAT}"
-        )
+        raise ModelError(f"{folder / CONFIG} has format {config.get('format')!r}; this recell reads format {FORMAT}")
+    if config.get("sha256") != config_hash(config):
+        raise ModelError(f"{folder / CONFIG} is damaged: its content is not what was saved")
     listed: Any = config.get("files")
     if not isinstance(listed, dict) or TENSORS not in listed:
         raise ModelError(f"{folder / CONFIG} is damaged: it does not list the model's files")
@@ -115,16 +111,24 @@ def read_saved(folder: str | Path) -> SavedModel:
     return SavedModel(folder, config, files)
 
 
-def write_saved(folder: str | Path, config: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+def write_saved(
+    folder: str | Path,
+    config: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    beside: Mapping[str, bytes] | None = None,
+) -> None:
     """Write a model folder: every file complete under a temporary name first, then all take their places.
 
-    Raises DataError where the disk refuses; what the folder held before is untouched then.
+    What is ``beside`` (a log, say) is no part of the model: it may change or go without the model being
+    refused. Raises DataError where the disk refuses; what the folder held before is untouched then.
     """
     folder = Path(folder)
     make_folder(folder)
     listed = {name: fingerprint(content) for name, content in files.items()}
-    described = json_bytes({"format": FORMAT, **config, "files": listed})
-    contents = {**files, CONFIG: described}  # config.json comes last: without it a folder is no model
+    described = {"format": FORMAT, **config, "files": listed}
+    described["sha256"] = config_hash(described)
+    # config.json comes last: without it a folder is no model
+    contents = {**(beside or {}), **files, CONFIG: json_bytes(described)}
     temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in contents}
     try:
         for name, content in contents.items():
@@ -139,6 +143,12 @@ def write_saved(folder: str | Path, config: Mapping[str, Any], files: Mapping[st
             path.unlink(missing_ok=True)
 
 
+def config_hash(config: Mapping[str, Any]) -> str:
+    """The hash of a config's content, its own entry aside."""
+    content = {name: value for name, value in config.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
+
+
 def tensors_bytes(tensors: Tensors) -> bytes:
     """The content of a safetensors file."""
     return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
@@ -149,7 +159,5 @@ def _verified(folder: Path, name: str, expected: Any) -> bytes:
         raise ModelError(f"{folder / CONFIG} is damaged: {name!r} is no file of this folder")
     content = read_bytes(folder / name, ModelError)
     if fingerprint(content) != expected:
-        raise ModelError(
-            f"{folder / name} is damaged: its {len(content):,} bytes are not those that were saved"
-        )
+        raise ModelError(f"{folder / name} is damaged: its {len(content):,} bytes are not those that were saved")
     return content

@@ -96,16 +96,12 @@ class Session:
         if not np.issubdtype(x.dtype, np.integer):
             expected = (self.streams, network.input_size)
             if x.ndim != 3 or x.shape[1:] != expected or not np.issubdtype(x.dtype, np.floating):
-                raise ShapeError(
-                    f"an embedded input is {expected} for each step; came {x.dtype} {x.shape[1:]}"
-                )
+                raise ShapeError(f"an embedded input is {expected} for each step; came {x.dtype} {x.shape[1:]}")
             return np.ascontiguousarray(x, network.dtype)
         if x.ndim == 1 and self.streams == 1:
             x = x[:, None]
         if x.ndim != 2 or x.shape[1] != self.streams:
-            raise ShapeError(
-                f"a step takes {self.streams} token numbers, one a stream; came the shape {x.shape[1:]}"
-            )
+            raise ShapeError(f"a step takes {self.streams} token numbers, one a stream; came the shape {x.shape[1:]}")
         if x.size and not (0 <= x.min() and x.max() < network.vocabulary_size):
             came = sorted({int(x.min()), int(x.max())})
             raise DataError(f"token numbers go from 0 to {network.vocabulary_size - 1}; came {came}")

@@ -47,9 +47,7 @@ class Network(nn.Module):
         }  # fmt: skip
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         between = dropout if num_layers > 1 else 0.0
-        self.recurrent = Recurrent(
-            cell, embedding_size, hidden_size, num_layers, dropout=between, sizes=sizes, backend=backend
-        )
+        self.recurrent = Recurrent(cell, embedding_size, hidden_size, num_layers, dropout=between, sizes=sizes, backend=backend)
         self.dropout = nn.Dropout(dropout)
         self.output = None
         if not cell.brings_output:
@@ -66,9 +64,7 @@ class Network(nn.Module):
 class LanguageLearner:
     """A network and the streams it learns from, as ``recell.training.Training`` wants them."""
 
-    def __init__(
-        self, network: Network, streams: Streams, held_out: Numbers | None, *, unit: str, window: int
-    ) -> None:
+    def __init__(self, network: Network, streams: Streams, held_out: Numbers | None, *, unit: str, window: int) -> None:
         self.module: nn.Module = network
         self.unit = unit
         self._network, self._streams, self._held_out, self._window = network, streams, held_out, window
@@ -111,9 +107,7 @@ def nats_per_token(network: Network, numbers: Numbers, *, window: int, streams: 
         for part in evaluation_windows(numbers, window=window, streams=streams):
             inputs, targets = _tensors(part, network)
             logits, state = network(inputs, state)
-            losses = functional.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
-            )
+            losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
             total += losses.double().sum().item()
     return total / len(numbers)
 

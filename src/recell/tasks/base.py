@@ -28,9 +28,7 @@ class Task(ABC):
     """A task: fit, predict, evaluate, save and load. What is fitted ends in an underscore."""
 
     @abstractmethod
-    def fit(
-        self, data: Any, *, out: str | Path | None = None, resume: bool = False, progress: Any = True
-    ) -> Self:
+    def fit(self, data: Any, *, out: str | Path | None = None, resume: bool = False, progress: Any = True) -> Self:
         """Train on ``data``; with ``out``, checkpoints go there and ``resume`` goes on from them."""
 
     @abstractmethod
@@ -42,8 +40,8 @@ class Task(ABC):
         """The task's figures on ``data``, by their names."""
 
     @abstractmethod
-    def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """What config.json says beyond the options, and the other files."""
+    def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes], dict[str, bytes]]:
+        """What config.json says beyond the options, the model's other files, and those that stand beside it."""
 
     @abstractmethod
     def _restore(self, saved: SavedModel) -> None:
@@ -80,9 +78,9 @@ class Task(ABC):
 
     def save(self, folder: str | Path) -> Self:
         """Write the fitted task as a model folder: no pickle, nothing of the author's code."""
-        described, files = self._saved_parts()
+        described, files, beside = self._saved_parts()
         config = {"task": self.name(), **described, "options": options_to_json(self.get_params())}
-        write_saved(folder, config, files)
+        write_saved(folder, config, files, beside)
         return self
 
     @classmethod
@@ -168,9 +166,7 @@ def _plain(name: str, value: Any) -> Any:
         return {str(key): _plain(name, inner) for key, inner in cast(Mapping[Any, Any], value).items()}
     if isinstance(value, (list, tuple)):
         return [_plain(name, inner) for inner in cast(list[Any], value)]
-    raise RecellError(
-        message(f"the option {name} cannot be saved", came=type(value).__name__, write="a plain value")
-    )
+    raise RecellError(message(f"the option {name} cannot be saved", came=type(value).__name__, write="a plain value"))
 
 
 def options_from_json(options: Mapping[str, Any]) -> dict[str, Any]:

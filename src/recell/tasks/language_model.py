@@ -28,7 +28,7 @@ from recell.tasks._language import LanguageLearner, Network, nats_per_token
 from recell.tasks.base import Task, options_to_json
 from recell.training import Checkpoints, Plan, Saved, Training
 from recell.training.loop import checked_plan
-from recell.training.metrics import records_bytes, records_of
+from recell.training.metrics import read_records, records_bytes
 from recell.training.progress import Progress, chosen
 
 Text = str | Path | Iterable[str]
@@ -176,21 +176,17 @@ class LanguageModel(Task):
         seed: int | None = None,
     ) -> str:
         """``length`` tokens of text that follow ``prompt``, without it."""
-        return self.runtime().generate(
-            prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        )
+        return self.runtime().generate(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
 
     def runtime(self, *, backend: str | None = None) -> Model:
         """The fitted model as ``recell.runtime`` runs it: without torch, step by step."""
         network, vocabulary = self._fitted()
         backend = backend or ("cpu" if self.backend in ("auto", "eager") else self.backend)
-        return Model.of_parts(
-            network.recurrent.cell, network.description, _arrays(network), vocabulary, backend=backend
-        )
+        return Model.of_parts(network.recurrent.cell, network.description, _arrays(network), vocabulary, backend=backend)
 
     # -- saving and loading ----------------------------------------------------------------------------------
 
-    def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+    def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes], dict[str, bytes]]:
         network, vocabulary = self._fitted()
         described = {
             "vocabulary": _VOCABULARY,
@@ -198,12 +194,8 @@ class LanguageModel(Task):
             "network": {"cell": network.recurrent.cell.to_json(), **network.description},
             "trained": {"steps": self.steps_, "stopped_early": self.stopped_early_},
         }
-        files = {
-            TENSORS: tensors_bytes(_arrays(network)),
-            _VOCABULARY: vocabulary.to_bytes(),
-            _METRICS: records_bytes(self.history_),
-        }
-        return described, files
+        files = {TENSORS: tensors_bytes(_arrays(network)), _VOCABULARY: vocabulary.to_bytes()}
+        return described, files, {_METRICS: records_bytes(self.history_)}
 
     def _restore(self, saved: SavedModel) -> None:
         cell, vocabulary, description = saved.cell(), saved.vocabulary(), network_description(saved)
@@ -214,7 +206,7 @@ class LanguageModel(Task):
         self.vocabulary_, self.network_ = vocabulary, network  # on the CPU, wherever it was trained
         self.steps_ = saved.entry("trained", "steps", kind=int)
         self.stopped_early_ = saved.entry("trained", "stopped_early", kind=bool)
-        self.history_ = records_of(saved.files.get(_METRICS, b""))
+        self.history_ = read_records(saved.folder / _METRICS)
 
     def _fitted(self) -> tuple[Network, Vocabulary]:
         if not hasattr(self, "network_"):
@@ -233,15 +225,9 @@ class LanguageModel(Task):
         if self.steps is not None and self.epochs is not None:
             raise RecellError(message("steps and epochs both say how long to train", write="one of them"))
         if not 0 <= self.dropout < 1:
-            raise RecellError(
-                message("dropout is a probability below 1", came=self.dropout, write="dropout=0.2")
-            )
+            raise RecellError(message("dropout is a probability below 1", came=self.dropout, write="dropout=0.2"))
         if not 0 <= self.validation_fraction < 1:
-            raise RecellError(
-                message(
-                    "validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"
-                )
-            )
+            raise RecellError(message("validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"))
         checked_level(self.level)
         self._plan(1)
         return cells.get(self.cell) if isinstance(self.cell, str) else _checked_cell(self.cell)
@@ -260,16 +246,12 @@ class LanguageModel(Task):
         """The checkpoint to go on from, if there is one and it is this training's."""
         if out is None:
             if resume:
-                raise RecellError(
-                    message("resume needs the folder to go on in", write="out='model', resume=True")
-                )
+                raise RecellError(message("resume needs the folder to go on in", write="out='model', resume=True"))
             return None
         checkpoints = Checkpoints(Path(out) / "checkpoint")
         if not resume:
             if checkpoints.has() or (Path(out) / CONFIG).exists():
-                raise ModelError(
-                    f"{out} already holds a model; write resume (--resume) to go on, or another folder"
-                )
+                raise ModelError(f"{out} already holds a model; write resume (--resume) to go on, or another folder")
             return None
         if not checkpoints.has():
             return None
@@ -312,9 +294,7 @@ class LanguageModel(Task):
         try:
             return network.to(self.device)
         except (RuntimeError, AssertionError) as error:
-            raise RecellError(
-                message(f"the device cannot be used: {error}", came=self.device, write="cpu")
-            ) from None
+            raise RecellError(message(f"the device cannot be used: {error}", came=self.device, write="cpu")) from None
 
     def _network_of(self, cell: Cell, vocabulary_size: int, description: Mapping[str, Any]) -> Network:
         named = {name: description[name] for name in ("hidden_size", "num_layers", "sizes")}
@@ -357,9 +337,7 @@ def _cuda_devices() -> list[int]:
 def _checked_cell(cell: object) -> Cell:
     if isinstance(cell, Cell):
         return cell
-    raise CellError(
-        f"cell is a {type(cell).__name__}; give a function decorated with @recell.cell, or a cell's name"
-    )
+    raise CellError(f"cell is a {type(cell).__name__}; give a function decorated with @recell.cell, or a cell's name")
 
 
 def _check_count(name: str, value: object) -> None:
@@ -379,9 +357,7 @@ def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path) -> None:
                 "resume it with the same options, or train in another folder"
             )
     if earlier.get("text") != now["text"]:
-        raise ModelError(
-            f"the training in {out} read another text; resume it with the same one, or use another folder"
-        )
+        raise ModelError(f"the training in {out} read another text; resume it with the same one, or use another folder")
 
 
 def _short(value: Any) -> str:

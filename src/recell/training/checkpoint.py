@@ -63,9 +63,7 @@ class Checkpoints:
         """Whether there is a ``latest`` or ``best`` checkpoint."""
         return (self.folder / which).exists()
 
-    def save(
-        self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, best: bool = False
-    ) -> None:
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, best: bool = False) -> None:
         """Write the checkpoint of ``step`` and make it the latest, and the best if it is.
 
         Raises DataError where the disk refuses; the checkpoints there were before are untouched then.
@@ -90,9 +88,7 @@ class Checkpoints:
             tensors = safetensors.torch.load(content)
         except safetensors.SafetensorError as error:
             raise ModelError(f"{folder / _TENSORS} is damaged: {error}") from None
-        return Saved(
-            outer["step"], {name: tensor.clone() for name, tensor in tensors.items()}, outer["state"]
-        )
+        return Saved(outer["step"], {name: tensor.clone() for name, tensor in tensors.items()}, outer["state"])
 
     def _write_folder(self, step: int, content: bytes, described: bytes) -> str:
         name = self._free_name(step)

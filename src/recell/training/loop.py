@@ -97,13 +97,9 @@ def checked_plan(settings: Mapping[str, Any]) -> Plan:
     plan = Plan(**settings)
     for name in ("steps", "report_every", "validate_every", "checkpoint_every"):
         if getattr(plan, name) < 1:
-            raise RecellError(
-                message(f"{name} counts steps, from 1", came=getattr(plan, name), write=f"{name}=100")
-            )
+            raise RecellError(message(f"{name} counts steps, from 1", came=getattr(plan, name), write=f"{name}=100"))
     if plan.clip is not None and not plan.clip > 0:
-        raise RecellError(
-            message("clip bounds the gradients' norm, above 0", came=plan.clip, write="clip=1.0")
-        )
+        raise RecellError(message("clip bounds the gradients' norm, above 0", came=plan.clip, write="clip=1.0"))
     if plan.optimizer not in optimizers.optimizer_names():
         raise RecellError(unknown("optimizer", plan.optimizer, optimizers.optimizer_names()))
     plan.schedule()
@@ -155,9 +151,7 @@ class Training:
         self._learner, self._plan, self._note = learner, plan, dict(note or {})
         self._schedule = plan.schedule()
         self._progress = progress or Silent()
-        self._optimizer = optimizers.build(
-            plan.optimizer, learner.module.parameters(), plan.learning_rate, plan.weight_decay
-        )
+        self._optimizer = optimizers.build(plan.optimizer, learner.module.parameters(), plan.learning_rate, plan.weight_decay)
         self._standing = _Standing()
         self._checkpoints = Checkpoints(Path(folder) / "checkpoint") if folder is not None else None
         self._metrics = MetricsLog(Path(folder) / "metrics.jsonl" if folder is not None else None)
@@ -301,9 +295,7 @@ class Training:
             "note": self._note,
         }
         self._metrics.sync()
-        flat = {
-            f"{group}.{name}": tensor for group, named in groups.items() for name, tensor in named.items()
-        }
+        flat = {f"{group}.{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
         self._checkpoints.save(self._standing.step, flat, state, best=best)
         self._saved_step = self._standing.step
 

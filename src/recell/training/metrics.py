@@ -52,14 +52,11 @@ class MetricsLog:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a file, none where it is missing."""
-    return records_of(path.read_bytes()) if path.exists() else []
-
-
-def records_of(content: bytes) -> list[Record]:
-    """The records in a file's content; a last line that a kill cut off does not count."""
+    """The records of a file, none where it is missing; a last line that a kill cut off does not count."""
+    if not path.exists():
+        return []
     records: list[Record] = []
-    for line in content.splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             records.append(json.loads(line))
         except (UnicodeDecodeError, json.JSONDecodeError):

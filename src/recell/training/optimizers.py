@@ -52,9 +52,7 @@ def optimizer_names() -> tuple[str, ...]:
     return tuple(_BUILDERS)
 
 
-def build(
-    name: str, parameters: Parameters, learning_rate: float, weight_decay: float
-) -> torch.optim.Optimizer:
+def build(name: str, parameters: Parameters, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
     """The optimizer of this name. Matrices decay, vectors (biases, gains) do not."""
     if name not in _BUILDERS:
         raise RecellError(unknown("optimizer", name, _BUILDERS))
@@ -83,9 +81,7 @@ def state_of(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[
     return tensors, numbers
 
 
-def load_state(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
-) -> None:
+def load_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
     """Put back what ``state_of`` gave, bit for bit."""
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **numbers}.items():

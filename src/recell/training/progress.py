@@ -116,9 +116,7 @@ def chosen(progress: bool | Progress) -> Progress:
 
 def describe(figures: Figures, unit: str) -> str:
     """The figures on one line: ``loss 1.234  bits per token 1.780  64,000 characters/s``."""
-    shown = [
-        f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items() if name != "per_second"
-    ]
+    shown = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items() if name != "per_second"]
     if "per_second" in figures:
         shown.append(f"{figures['per_second']:,.0f} {unit}/s")
     return "  ".join(shown)
