@@ -34,7 +34,7 @@ def Delayed(p, x, c, v):
     z = tanh(p.W_z @ x + p.V_z @ v + p.b_z)
     f = sigmoid(p.W_f @ x + p.V_f @ v + p.b_f)
     c = f * c + (1 - f) * z
-    h = tanh(p.W_h @ x) * c
+    h = tanh(p.W_h @ x) * c  # noqa: F841 (the output)
     return c, x
 
 
@@ -51,7 +51,7 @@ def make(name, **options):
 def random_state(module, rows, generator=None):
     state = {}
     for index, info in enumerate(module.cell.states):
-        width = max(module._widths(index))
+        width = max(module._widths[index])
         shape = (len(module._stored_names), rows, width)
         state[info.name] = torch.arange(rows)[None, :, None].expand(shape) if info.name == "t" else (
             torch.randn(shape, dtype=D, requires_grad=True))

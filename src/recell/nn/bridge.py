@@ -110,7 +110,7 @@ class Runner:
         return Runner, (self.cell, self.sizes, self.backend, self.packing)
 
     def __call__(self, x: Tensor, states: Sequence[Tensor], stored: Sequence[Tensor], streams: Streams,
-                 place: Place = Place()) -> tuple[Tensor, Sequence[Tensor]]:
+                 place: Place) -> tuple[Tensor, Sequence[Tensor]]:
         if torch.compiler.is_compiling():
             outputs = torch.ops.recell.forward(self.plan, x, list(states), list(self.packing.unpack(stored)),
                                                *streams.tensors(), *place, False, True)

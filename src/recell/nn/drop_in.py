@@ -55,7 +55,7 @@ class DropIn(Stack):
         """The weights of each layer and direction."""
         return [[getattr(self, name) for name in names] for names in self._stored_names]
 
-    def forward(self, input: Tensor | PackedSequence, hx: States | None = None, *,  # noqa: A002 (torch's name)
+    def forward(self, input: Tensor | PackedSequence, hx: States | None = None, *,
                 lengths: Lengths | None = None, mask: Tensor | None = None,
                 reset: Tensor | None = None) -> tuple[Output, States]:
         """The output and the final state(s), in torch.nn's forms.
@@ -65,10 +65,10 @@ class DropIn(Stack):
         """
         batch = self._enter(input, lengths, mask, reset, None)
         outputs, final = self._run(batch, self._initial(hx, batch))
-        states = tuple([self._leave_state(index, final, batch) for index in range(len(self.cell.states))])
-        return batch.leave(outputs[0]), states if len(states) > 1 else states[0]
+        states = [self._leave_state(index, final, batch) for index in range(len(self.cell.states))]
+        return batch.leave(outputs[0]), tuple(states) if len(states) > 1 else states[0]
 
-    def trace(self, input: Tensor | PackedSequence, hx: States | None = None, *,  # noqa: A002
+    def trace(self, input: Tensor | PackedSequence, hx: States | None = None, *,
               lengths: Lengths | None = None, mask: Tensor | None = None,
               reset: Tensor | None = None) -> dict[str, Tensor]:
         """Every gate and state, (T, N, size) each, as "i_l0", "h_l1_reverse"."""
@@ -148,7 +148,7 @@ class DropInCell(OneStep):
         """Draw every weight from +-1/sqrt(hidden_size), in torch's order."""
         _reset(self, self.hidden_size)
 
-    def forward(self, input: Tensor, hx: States | None = None) -> States:  # noqa: A002 (torch's name)
+    def forward(self, input: Tensor, hx: States | None = None) -> States:
         """The new state(s) (N, hidden_size), for an LSTM a pair, from input (N, input_size); or both without rows."""
         names = [state.name for state in self.cell.states]
         given = {} if hx is None else dict(zip(names, _as_states(hx, len(names), type(self).__name__), strict=True))

@@ -101,7 +101,7 @@ def _backward(plan: str, gradients: list[Tensor], x: Tensor, states: list[Tensor
     if saved is None:
         saved = kernel.forward(runner.call(x, states, parameters, streams, place), save=True).saved
     found = kernel.backward(saved, gradients[0].contiguous(), tuple(d.contiguous() for d in gradients[1:]))
-    dx = found.x if input_gradient else x.new_empty(0)
+    dx = x.new_empty(0) if found.x is None else found.x
     frozen = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found.parameters, strict=True)]
     return [dx, *found.states, *frozen]
 

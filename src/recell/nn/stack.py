@@ -48,6 +48,7 @@ class Stack(nn.Module):
             self._runners.append(by_size[input_size])
             input_size = self._merged_size(by_size[input_size].output_size)
         self._stored_names: list[tuple[str, ...]] = []  # for each layer and direction
+        self._widths = [self._state_widths(index) for index in range(len(cell.states))]
 
     def _runner(self, input_size: int, packing: Packing | None) -> Runner:
         sizes = self.cell.resolve(input_size, self.hidden_size, self._sizes)
@@ -90,13 +91,13 @@ class Stack(nn.Module):
         return enter(x, input_size=self.input_size, like=self._stored(0)[0], batch_first=self.batch_first,
                      lengths=lengths, mask=mask, reset=reset, elapsed=elapsed, seed=draw_seed(self))
 
-    def _widths(self, index: int) -> list[int]:
+    def _state_widths(self, index: int) -> list[int]:
         """The size of a state in each layer and direction: it differs only where it depends on a layer's input."""
         return [runner.state_sizes[index] for runner in self._runners for _ in range(self._directions)]
 
     def _enter_state(self, index: int, state: object, batch: Batch) -> list[Tensor]:
         """A user's initial state (layers * directions, N, size) as one tensor (N, size) each, in the batch's order."""
-        name, widths = self.cell.states[index].name, self._widths(index)
+        name, widths = self.cell.states[index].name, self._widths[index]
         if not isinstance(state, Tensor):
             raise ShapeError(f"state {name} is a {type(state).__name__}; give a torch.Tensor")
         count, rows = len(widths), batch.x.shape[1]
@@ -110,7 +111,7 @@ class Stack(nn.Module):
 
     def _leave_state(self, index: int, final: Sequence[Sequence[Tensor]], batch: Batch) -> Tensor:
         """A final state as (layers * directions, N, size), zeros beyond the size of a narrower layer."""
-        values, widest = [states[index] for states in final], max(self._widths(index))
+        values, widest = [states[index] for states in final], max(self._widths[index])
         if len(values) == 1:
             stacked = values[0].unsqueeze(0)
         else:
@@ -120,9 +121,10 @@ class Stack(nn.Module):
 
     def _initial_rows(self, index: int, batch: Batch) -> list[Tensor]:
         """The cell's own initial state, (N, size) for each layer and direction."""
-        initial, rows = self.cell.states[index].initial, batch.x.shape[1]
-        made = {width: batch.x.new_full((rows, width), initial) for width in set(self._widths(index))}
-        return [made[width] for width in self._widths(index)]
+        initial, rows, widths = self.cell.states[index].initial, batch.x.shape[1], self._widths[index]
+        if widths[0] == widths[-1]:  # the first layer differs or none does; a kernel only reads its initial states
+            return [batch.x.new_full((rows, widths[0]), initial)] * len(widths)
+        return [batch.x.new_full((rows, width), initial) for width in widths]
 
     def _run(self, batch: Batch, states: Sequence[Sequence[Tensor]],
              record: dict[str, Tensor] | None = None) -> tuple[tuple[Tensor, ...], list[Sequence[Tensor]]]:

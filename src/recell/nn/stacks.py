@@ -48,48 +48,52 @@ def stored_shapes(mode: str, input_size: int, hidden_size: int, bias: bool,
 
 @dataclass(frozen=True)
 class Stacks:
-    """A `bridge.Packing`: torch's stored tensors on one side, the cell's parameters by name on the other."""
+    """A `bridge.Packing`: torch's stored tensors on one side, the cell's parameters in the cell's order on the other."""
 
-    mode: str
+    gates: int
     hidden_size: int
-    names: tuple[str, ...]  # the cell's parameters, in the cell's order
     bias: bool
-    projected: bool
+    # for each of the cell's parameters: which part of `_parts` holds it, and at which gate
+    sources: tuple[tuple[int, int], ...]
+    # for each stored tensor: the places in the cell's order whose gradients it stacks
+    members: tuple[tuple[int, ...], ...]
 
     def unpack(self, stored: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Rows of the stacks, contiguous views of them; biases that torch keeps in two summands are their sum."""
-        gates, rows = GATES[self.mode], self.hidden_size
-        found: dict[str, Tensor] = {"V": stored[-1]}
-        parts = [stored[0].split(rows), stored[1].split(rows), *self._biases(stored)]
-        for index, names in enumerate(gates):
-            found.update({name: part[index] for name, part in zip(names[:2], parts[:2], strict=True)})
-            summed = names[2] == names[3]
-            found[names[2]] = parts[4 if summed else 2][index]
-            found[names[3]] = parts[4 if summed else 3][index]
-        return tuple([found[name] for name in self.names])
+        parts = self._parts(stored)
+        return tuple([parts[part][gate] for part, gate in self.sources])
 
-    def _biases(self, stored: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
-        """The gates' input biases, recurrent biases, and sums of both."""
+    def _parts(self, stored: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
+        """By gate: weight_ih, weight_hh, bias_ih, bias_hh, the sum of both; and weight_hr, or whatever is last."""
+        gates = self.gates
+        weights = stored[0].chunk(gates), stored[1].chunk(gates)
         if not self.bias:
-            zeros = [stored[0].new_zeros(self.hidden_size)] * len(GATES[self.mode])
-            return zeros, zeros, zeros
-        rows = self.hidden_size
-        return stored[2].split(rows), stored[3].split(rows), (stored[2] + stored[3]).split(rows)
+            zeros = [stored[0].new_zeros(self.hidden_size)] * gates
+            return *weights, zeros, zeros, zeros, stored[-1:]
+        summed = (stored[2] + stored[3]).chunk(gates)
+        return *weights, stored[2].chunk(gates), stored[3].chunk(gates), summed, stored[-1:]
 
-    def collect(self, gradients: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def collect(self, gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
         """The stacks' gradients; a summed bias hands the same gradient to both summands."""
-        found = dict(zip(self.names, gradients, strict=True))
-        columns = list(zip(*GATES[self.mode], strict=True))
-        stacks = [_stack([found[name] for name in names]) for names in columns[: 4 if self.bias else 2]]
-        return (*stacks, found["V"]) if self.projected else tuple(stacks)
+        return tuple([_stack([gradients[place] for place in places]) for places in self.members])
 
 
-def _stack(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
+def _stack(parts: Sequence[Tensor | None]) -> Tensor | None:
+    whole = [part for part in parts if part is not None]  # every parameter of torch's cells is trainable
+    return whole[0] if len(whole) == 1 else torch.cat(whole)
 
 
 def stacks_of(cell: Cell, mode: str, hidden_size: int, bias: bool, projected: bool) -> Stacks:
     """The packing for a cell of torch's."""
     sizes = cell.resolve(1, hidden_size, {"projection": 1} if projected else {})
-    names = tuple(parameter.name for parameter in cell.parameters(sizes))
-    return Stacks(mode, hidden_size, names, bias, projected)
+    names = [parameter.name for parameter in cell.parameters(sizes)]
+    source = {"V": (5, 0)}
+    for gate, (weight_ih, weight_hh, bias_ih, bias_hh) in enumerate(GATES[mode]):
+        summed = bias_ih == bias_hh
+        source |= {weight_ih: (0, gate), weight_hh: (1, gate)}
+        source |= {bias_ih: (4, gate)} if summed else {bias_ih: (2, gate), bias_hh: (3, gate)}
+    columns = list(zip(*GATES[mode], strict=True))[: 4 if bias else 2]
+    members = [tuple(names.index(name) for name in column) for column in columns]
+    if projected:
+        members.append((names.index("V"),))
+    return Stacks(len(GATES[mode]), hidden_size, bias, tuple(source[name] for name in names), tuple(members))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recell.errors import ShapeError
 from recell.language.cell import Cell
 from recell.nn.batch import checked_input
-from recell.nn.bridge import Packing, Runner, Streams
+from recell.nn.bridge import Packing, Place, Runner, Streams
 from recell.nn.recurrent import as_cell, initialise, make_parameters
 from recell.nn.stack import by_name, check_state_names, draw_seed, enter_state, leave_state
 
@@ -41,7 +41,7 @@ class OneStep(nn.Module):
         rows = x.unsqueeze(0) if unbatched else x
         states = [self._enter_state(index, given, rows, unbatched) for index in range(len(self.cell.states))]
         streams = Streams(elapsed=self._enter_elapsed(elapsed, rows, unbatched), seed=draw_seed(self))
-        y, new = self._runner(rows.unsqueeze(0), states, stored, streams)
+        y, new = self._runner(rows.unsqueeze(0), states, stored, streams, Place())
         return y[0, 0] if unbatched else y[0], self._leave_states(new, unbatched)
 
     def _leave_states(self, new: Sequence[Tensor], unbatched: bool) -> dict[str, Tensor]:
