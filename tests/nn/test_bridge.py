@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -228,3 +229,25 @@ def test_other_dtypes_run_eager_and_are_refused_by_the_kernels(agree):
     y.sum().backward()
     with pytest.raises(ShapeError, match="backend 'cpu' runs float32 and float64 .* bfloat16"):
         small(dtype=torch.bfloat16, backend="cpu")(torch.randn(5, 2, 2, dtype=torch.bfloat16))
+
+
+def test_calls_from_many_threads_do_not_meet(agree):
+    module, xs = small("LSTM", num_layers=2, bidirectional=True), torch.randn(4, 5, 2, 2, dtype=D)
+
+    def run(x):
+        x = x.clone().requires_grad_()
+        y, state = module(x)
+        return [y, state, torch.autograd.grad(y.square().sum(), [x, *module.parameters()])]
+
+    expected = [run(x) for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            agree(list(pool.map(run, xs)), expected)
+
+
+def test_a_batch_without_rows_has_no_gradient(agree):
+    module = small("LSTM", bidirectional=True)
+    y, state = module(torch.randn(5, 0, 2, dtype=D))
+    assert y.shape == (5, 0, 6) and state["c"].shape == (2, 0, 3)
+    y.sum().backward()
+    assert not any(p.grad.any() for p in module.parameters())
