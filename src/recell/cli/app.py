@@ -94,16 +94,16 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Write text with a saved language model. Needs no torch."""
-    from recell.cli.writing import Writing, converse, write
-
-    writing = Writing(length, temperature, top_k, top_p, seed)
     from recell import runtime
+    from recell.cli.writing import converse, write
+    from recell.decoding import Sampling
 
-    model = runtime.load(folder, backend=backend)
+    sampling = Sampling(temperature, top_k, top_p)
+    writer = runtime.load(folder, backend=backend).writer(sampling, seed)
     if interactive:
-        converse(model, writing, sys.stdin, as_json=as_json)
+        converse(writer, length, sys.stdin, as_json=as_json)
     else:
-        write(model, prompt, writing, as_json=as_json)
+        write(writer, prompt, length, as_json=as_json)
 
 
 @app.command(epilog="Example: recell evaluate model held-out.txt")

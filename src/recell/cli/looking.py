@@ -15,7 +15,7 @@ from recell.cli.own_cell import find_cell
 from recell.errors import RecellError
 from recell.language.cell import Cell
 
-_EXAMPLE = {"input": 64, "hidden": 128, "output": 64}  # sizes to count an example's numbers with
+_INPUT, _HIDDEN, _OTHER = 64, 128, 64  # sizes to count an example's parameters with
 _PACKAGES = ("numpy", "safetensors", "torch", "typer", "rich", "pydantic")
 
 
@@ -94,8 +94,12 @@ def _summary(name: str) -> str:
 
 
 def _example_sizes(cell: Cell) -> dict[str, int]:
-    needed = {"output": _EXAMPLE["output"]} if cell.brings_output else {}
-    return cell.resolve(_EXAMPLE["input"], _EXAMPLE["hidden"], needed)
+    """Numbers for every size: a cell's own defaults, and 64 for what has none."""
+    symbols = {name for node in cell.graph.nodes for size in node.shape.dims for name in size.symbols}
+    others = dict.fromkeys(symbols - {"input", "hidden"} - cell.defaults.keys(), _OTHER)
+    forced = cell.graph.forced_input
+    given = {"hidden": _HIDDEN, **cell.defaults, **others}
+    return cell.resolve(_INPUT if forced is None else forced.evaluate(given), _HIDDEN, others)
 
 
 def _count(shape: tuple[int, ...]) -> int:

@@ -37,7 +37,7 @@ def find_cell(named: str) -> Cell | str:
 def _module(path: Path) -> ModuleType:
     if not path.is_file():
         raise CellError(message(f"there is no file {path}", write="the path of a Python file, as file.py:Name"))
-    spec = importlib.util.spec_from_file_location(f"recell_user_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"recell_user_{path.stem}", path.resolve())
     if spec is None or spec.loader is None:
         raise CellError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
@@ -58,5 +58,5 @@ def _line_of(error: Exception, path: Path) -> str:
     """Where in the user's file it went wrong."""
     if isinstance(error, SyntaxError):
         return f" line {error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path.resolve()]
     return f" line {lines[-1]}" if lines else ""

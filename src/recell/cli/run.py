@@ -21,15 +21,19 @@ def run(arguments: list[str]) -> int:
     """Run the command line; its exit code. Without arguments: the help."""
     command: Any = typer.main.get_command(app)
     try:
-        result = command.main(arguments or ["--help"], prog_name="recell", standalone_mode=False)
+        # Not command.main(): it has its own idea of Ctrl-C and closed pipes, and would swallow what we say about them.
+        with command.make_context("recell", arguments or ["--help"]) as context:
+            command.invoke(context)
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return 0
+    except typer.Exit as left:
+        return left.exit_code
     except RecellError as error:
         return _refuse(str(error))
     except _UsageError as error:
         return _refuse(error.format_message() + _hint(error))
     except (KeyboardInterrupt, typer.Abort) as error:
-        print(f"recell: {error}" if str(error) else "recell: stopped", file=sys.stderr)
+        print(f"recell: {str(error) or 'stopped'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone: `recell generate ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

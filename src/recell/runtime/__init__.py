@@ -8,5 +8,6 @@ from __future__ import annotations
 from recell.runtime.model import Model, load
 from recell.runtime.saved import SavedModel, read_saved
 from recell.runtime.session import Session
+from recell.runtime.writer import Writer
 
-__all__ = ["Model", "SavedModel", "Session", "load", "read_saved"]
+__all__ = ["Model", "SavedModel", "Session", "Writer", "load", "read_saved"]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from recell.data.vocabulary import SPECIAL, START, Vocabulary
-from recell.decoding.sample import Sampling, sample
+from recell.data.vocabulary import Vocabulary
+from recell.decoding.sample import Sampling
 from recell.errors import ModelError
 from recell.language.cell import Cell
 from recell.runtime.network import Network, checked_backend, make_network
 from recell.runtime.saved import CONFIG, SavedModel, read_saved
 from recell.runtime.session import Session
+from recell.runtime.writer import Writer
 
-NEVER_WRITTEN = tuple(range(len(SPECIAL)))  # they were no targets in training
 _TASKS = ("language_model",)
 
 
@@ -56,6 +55,10 @@ class Model:
         """Fresh state for ``streams`` parallel sequences."""
         return Session(self._network, streams)
 
+    def writer(self, sampling: Sampling | None = None, seed: int | None = None) -> Writer:
+        """Something that reads and writes text in turn, and remembers what stood before."""
+        return Writer(self.session(), self.vocabulary, sampling or Sampling(), seed)
+
     def generate(
         self,
         prompt: str = "",
@@ -67,44 +70,15 @@ class Model:
         seed: int | None = None,
     ) -> str:
         """``length`` tokens of text that follow ``prompt``, without it. The same seed writes the same."""
-        pieces = self.stream(
-            prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        )  # fmt: skip
-        return "".join(pieces)
-
-    def stream(
-        self,
-        prompt: str = "",
-        length: int = 200,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | np.random.Generator | None = None,
-        session: Session | None = None,
-    ) -> Iterator[str]:
-        """What ``generate`` writes, token by token, as soon as each is drawn.
-
-        A ``session`` given goes on from where it stands, and its prompt is read as what follows.
-        """
-        sampling = Sampling(temperature, top_k, top_p, forbidden=NEVER_WRITTEN)
-        vocabulary = self.vocabulary
-        numbers = vocabulary.encode(prompt).tolist()
-        if session is None or not numbers:
-            numbers = [START, *numbers]
-        session = session or self.session()
-        previous = vocabulary.symbol(numbers[-1])
-        drawn = sample(lambda n: session.step([n])[0], numbers, length, sampling=sampling, seed=seed)
-        for number in drawn:
-            symbol = vocabulary.symbol(number)
-            yield vocabulary.separator(previous, symbol) + symbol
-            previous = symbol
+        writer = self.writer(Sampling(temperature, top_k, top_p), seed)
+        writer.read(prompt)
+        return "".join(writer.write(length))
 
     def most_likely(self, prompt: str) -> str:
         """The most probable token after ``prompt``."""
-        numbers = np.array([START, *self.vocabulary.encode(prompt).tolist()])
-        logits = self.session().run(numbers[:, None])[-1, 0]
-        return self.vocabulary.symbol(Sampling(0.0, forbidden=NEVER_WRITTEN).choose(logits, np.random.default_rng(0)))
+        writer = self.writer(Sampling(temperature=0))
+        writer.read(prompt)
+        return next(writer.symbols(1))
 
 
 def load(folder: str | Path, *, backend: str = "cpu", dtype: str = "float32") -> Model:

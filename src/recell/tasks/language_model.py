@@ -269,6 +269,8 @@ class LanguageModel(Task):
         }
 
     def _plan(self, windows_per_epoch: int) -> Plan:
+        if self.plan is not None and not isinstance(self.plan, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise RecellError(message("plan holds entries of Plan by name", came=self.plan, write="plan={'clip': 0.5}"))
         steps = self.steps or (self.epochs or _DEFAULT_EPOCHS) * windows_per_epoch
         settings: dict[str, Any] = {
             "steps": steps,

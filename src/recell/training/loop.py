@@ -181,7 +181,7 @@ class Training:
         try:
             with Interrupt() as interrupt:
                 while not self._finished() and not interrupt.asked:
-                    self._one_step()
+                    self.step()
                     self._after_step()
                 if self._saved_step != standing.step:
                     self._checkpoint()
@@ -208,7 +208,8 @@ class Training:
     def _finished(self) -> bool:
         return self._standing.step >= self._plan.steps or self._standing.stopped
 
-    def _one_step(self) -> None:
+    def step(self) -> None:
+        """One step: a batch, its gradients, one move of the optimizer."""
         began = time.perf_counter()
         standing, module = self._standing, self._learner.module
         module.train()

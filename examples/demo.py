@@ -1,0 +1,131 @@
+"""The main job: an LSTM of recell learns to write Python's language reference, the text that every Python carries.
+
+Trains one layer of 256 units on the first 90 % of ``pydoc_data.topics``; then prints how well it foretells the whole
+last 10 % beside a 5-gram, its speed beside torch.nn.LSTM's in this same run, and a sample of what it writes.
+
+    python examples/demo.py [--steps 1200] [--out demo/model]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from pydoc_data.topics import topics
+from torch import Tensor, nn
+
+from recell import cells
+from recell.data import Streams, Vocabulary, WittenBell, fold
+from recell.tasks import LanguageModel
+from recell.tasks._language import LanguageLearner, Network
+from recell.training import Plan, Training
+
+HIDDEN_SIZE, EMBEDDING_SIZE, BATCH_SIZE, WINDOW = 256, 128, 32, 100
+LEARNING_RATE = 4e-3
+WARM, TIMED, ROUNDS = 3, 6, 4  # steps that do not count, steps that do, and how often both sides take turns
+LINE = 79
+
+
+def main() -> None:
+    """Train, compare, write."""
+    arguments = parsed()
+    began = time.perf_counter()
+    train, held_out = reference_text()
+    print(f"Python's language reference: {len(train) + len(held_out):,} characters, the last {len(held_out):,} held out")
+    model = LanguageModel(
+        cell="LSTM", hidden_size=HIDDEN_SIZE, embedding_size=EMBEDDING_SIZE, batch_size=BATCH_SIZE, window=WINDOW,
+        steps=arguments.steps, learning_rate=LEARNING_RATE, validation_fraction=0.0,
+    )  # fmt: skip
+    shutil.rmtree(arguments.out, ignore_errors=True)
+    model.fit([train], out=arguments.out).save(arguments.out)
+    trained = time.perf_counter() - began
+    print(f"trained {arguments.steps:,} steps in {trained:.0f} s, saved in {arguments.out}")
+    compare_losses(model, train, held_out)
+    compare_speeds(train)
+    print(f"\nA sample (recell generate {arguments.out} --temperature 0.7 --seed 1):\n")
+    print(fold(model.generate("", 600, temperature=0.7, seed=1), LINE))
+    print(f"\nall in all {time.perf_counter() - began:.0f} s")
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train an LSTM on Python's language reference and let it write.")
+    parser.add_argument("--steps", type=int, default=1200, help="training steps (default %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("demo/model"), help="model folder (default %(default)s)")
+    return parser.parse_args()
+
+
+def reference_text() -> tuple[str, str]:
+    """All topics one after the other: the first 90 % to learn from, the last 10 % to be measured on."""
+    text = "".join(topics.values())
+    cut = len(text) * 9 // 10
+    return text[:cut], text[cut:]
+
+
+def compare_losses(model: LanguageModel, train: str, held_out: str) -> None:
+    """Nats and bits per held-out character: the network's, and a 5-gram's on the same split."""
+    figures = model.evaluate([held_out])
+    vocabulary = model.vocabulary_
+    counted = WittenBell(5, len(vocabulary)).fit(vocabulary.encode(train)).nats(vocabulary.encode(held_out))
+    print(f"\nheld out, all {figures['tokens']:,} characters    nats    bits per character")
+    for name, nats in (("recell LSTM, 256 units", figures["nats_per_token"]), ("5-gram, Witten-Bell", counted)):
+        print(f"{name:<36}{nats:8.4f}{nats / math.log(2):8.4f}")
+
+
+def compare_speeds(train: str) -> None:
+    """Characters per second of a whole training step, recell's LSTM and torch.nn.LSTM taking turns; medians."""
+    vocabulary = Vocabulary.of_text(train)
+    numbers = vocabulary.encode(train)
+    recell_net = Network(
+        cells.get("LSTM"), len(vocabulary), embedding_size=EMBEDDING_SIZE, hidden_size=HIDDEN_SIZE
+    )  # fmt: skip
+    sides = {"recell LSTM": stepper(recell_net, numbers), "torch.nn.LSTM": stepper(TorchNetwork(len(vocabulary)), numbers)}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(ROUNDS):
+        for name, step in sides.items():
+            for number in range(WARM + TIMED):
+                taken = step()
+                if number >= WARM:
+                    seconds[name].append(taken)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"\ntraining, {torch.get_num_threads()} threads                 characters per second")
+    for name, median in medians.items():
+        print(f"{name:<36}{BATCH_SIZE * WINDOW / median:12,.0f}")
+    print(f"recell / torch                      {medians['torch.nn.LSTM'] / medians['recell LSTM']:12.2f}x")
+
+
+def stepper(network: nn.Module, numbers):
+    """A function that makes one step of the training loop and returns its seconds."""
+    streams = Streams(numbers, batch_size=BATCH_SIZE, window=WINDOW)
+    learner = LanguageLearner(network, streams, None, unit="characters", window=WINDOW)
+    training = Training(learner, Plan(steps=10**9, learning_rate=LEARNING_RATE))
+
+    def step() -> float:
+        began = time.perf_counter()
+        training.step()
+        return time.perf_counter() - began
+
+    return step
+
+
+class TorchNetwork(nn.Module):
+    """The same model on torch.nn.LSTM."""
+
+    def __init__(self, vocabulary_size: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, EMBEDDING_SIZE)
+        self.recurrent = nn.LSTM(EMBEDDING_SIZE, HIDDEN_SIZE)
+        self.output = nn.Linear(HIDDEN_SIZE, vocabulary_size)
+
+    def forward(self, tokens: Tensor, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        before = (state["h"], state["c"]) if state else None
+        y, (h, c) = self.recurrent(self.embedding(tokens), before)
+        return self.output(y), {"h": h.detach(), "c": c.detach()}
+
+
+if __name__ == "__main__":
+    main()
