@@ -19,6 +19,9 @@ constexpr int panel_vectors = 2, block_rows = 6;  // 12 of 16
 #define RC_PIN(v) (void)0
 #endif
 
+// The panel streams from L2; the hardware's own prefetch comes too late. In elements: 2 KiB ahead.
+template <class T> constexpr int prefetch_distance = 2048 / int(sizeof(T));
+
 // Few accumulators leave the FMA pipeline idle: such blocks split k into several chains, added at the end.
 template <int MR, int NV> constexpr int chains = MR * NV >= 6 ? 1 : MR * NV >= 3 ? 2 : 4;
 
@@ -44,6 +47,7 @@ void block(const T* const* a, int64_t depth, const T* b, T* c, int64_t ldc, bool
             for (int j = 0; j < NV; ++j) {
                 panel[j] = load<T>(b + j * L);
                 RC_PIN(panel[j]);
+                __builtin_prefetch(b + j * L + prefetch_distance<T>);
             }
 #pragma GCC unroll 8
             for (int r = 0; r < MR; ++r) {
@@ -93,18 +97,6 @@ void gemm(int64_t rows, const T* const* a, int64_t depth, const T* b, int width,
         c += take * ldc;
         rows -= take;
     }
-}
-
-// Square blocks stay in L1 on both sides.
-template <class T>
-void transpose(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns) {
-    constexpr int64_t side = 16;
-    for (int64_t r0 = 0; r0 < rows; r0 += side)
-        for (int64_t c0 = 0; c0 < columns; c0 += side) {
-            const int64_t r1 = r0 + side < rows ? r0 + side : rows, c1 = c0 + side < columns ? c0 + side : columns;
-            for (int64_t c = c0; c < c1; ++c)
-                for (int64_t r = r0; r < r1; ++r) destination[c * ldd + r] = source[r * lds + c];
-        }
 }
 
 // Twelve chains hide the latency of two FMA pipes.

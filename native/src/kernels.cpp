@@ -3,6 +3,7 @@
 
 #include "gemm.h"
 #include "pointwise.h"
+#include "transpose.h"
 
 namespace {
 
