@@ -138,7 +138,7 @@ class Runner:
         return found
 
     def backend_for(self, dtype: torch.dtype, device: torch.device) -> str:
-        """The backend that runs tensors of this dtype and device; DataError where the chosen one cannot."""
+        """The backend that runs tensors of this dtype and device; ShapeError where the chosen one cannot."""
         native = device.type == "cpu" and dtype in KERNEL_DTYPES
         if self.backend == "auto":
             return "cpu" if native else "eager"
