@@ -1,7 +1,8 @@
 """The main job: an LSTM of recell learns to write Python's language reference, the text that every Python carries.
 
-Trains one layer of 256 units on the first 90 % of ``pydoc_data.topics``; then prints how well it foretells the whole
-last 10 % beside a 5-gram, its speed beside torch.nn.LSTM's in this same run, and a sample of what it writes.
+Trains one layer of 256 units on the first 90 % of ``pydoc_data.topics``; then prints how well it foretells
+the whole last 10 % beside a 5-gram, its speed beside torch.nn.LSTM's in this same run, and a sample of what
+it writes.
 
     python examples/demo.py [--steps 1200] [--out demo/model]
 """
@@ -14,15 +15,15 @@ import shutil
 import statistics
 import time
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import torch
-from pydoc_data.topics import topics
 from torch import Tensor, nn
 
 from recell import cells
 from recell.data import Streams, Vocabulary, WittenBell, fold
 from recell.tasks import LanguageModel
-from recell.tasks._language import LanguageLearner, Network
+from recell.tasks.language_model import LanguageLearner, Network
 from recell.training import Plan, Training
 
 HIDDEN_SIZE, EMBEDDING_SIZE, BATCH_SIZE, WINDOW = 256, 128, 32, 100
@@ -41,7 +42,7 @@ def main() -> None:
         cell="LSTM", hidden_size=HIDDEN_SIZE, embedding_size=EMBEDDING_SIZE, batch_size=BATCH_SIZE, window=WINDOW,
         steps=arguments.steps, learning_rate=LEARNING_RATE, validation_fraction=0.0,
     )  # fmt: skip
-    shutil.rmtree(arguments.out, ignore_errors=True)
+    forget(arguments.out)
     model.fit([train], out=arguments.out).save(arguments.out)
     trained = time.perf_counter() - began
     print(f"trained {arguments.steps:,} steps in {trained:.0f} s, saved in {arguments.out}")
@@ -57,6 +58,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1200, help="training steps (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("demo/model"), help="model folder (default %(default)s)")
     return parser.parse_args()
+
+
+def forget(folder: Path) -> None:
+    """Remove what an earlier run of this demo left, and nothing else."""
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    for name in ("config.json", "model.safetensors", "vocabulary.json", "metrics.jsonl"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def reference_text() -> tuple[str, str]:

@@ -28,7 +28,7 @@ def test_train_evaluate_and_generate(recell, corpus: Path, small, tmp_path: Path
 
 def test_progress_goes_to_standard_error(recell, corpus: Path, small, tmp_path: Path) -> None:
     ran = recell(*TRAIN, corpus, "--out", tmp_path / "m", *small[:-1], "--json")
-    assert "step 6 of 6" in ran.err and "bits per token" in ran.err and "characters/s" in ran.err
+    assert "step 6 of 6" in ran.err and "bits/token" in ran.err and "characters/s" in ran.err
     json.loads(ran.out)
 
 

@@ -54,9 +54,7 @@ def test_words(text: str, tokens: list[str]) -> None:
     assert list(tokenize(text, "words")) == tokens
 
 
-@pytest.mark.parametrize(
-    "text", ["He said (well) no, then left.\nNext day: rain!", "我爱你。你好", "a “b c” d"]
-)
+@pytest.mark.parametrize("text", ["He said (well) no, then left.\nNext day: rain!", "我爱你。你好", "a “b c” d"])
 def test_words_are_joined_as_print_has_them(text: str) -> None:
     vocabulary = Vocabulary.of_text(text, level="words")
     assert vocabulary.decode(vocabulary.encode(text)) == text

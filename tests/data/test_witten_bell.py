@@ -19,9 +19,7 @@ def by_the_formula(train: list[int], order: int, size: int, history: list[int], 
     if len(history) < order - 1:
         return lower
     followers = Counter(
-        train[i]
-        for i in range(order - 1, len(train))
-        if train[i - order + 1 : i] == history[len(history) - order + 1 :]
+        train[i] for i in range(order - 1, len(train)) if train[i - order + 1 : i] == history[len(history) - order + 1 :]
     )
     if not followers:
         return lower
@@ -62,9 +60,7 @@ def test_it_refuses_to_answer_before_it_counted() -> None:
         WittenBell(0, 3)
 
 
-@pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11), reason="the figure is that of Python 3.11's language reference"
-)
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the figure is that of Python 3.11's language reference")
 def test_the_language_reference_has_1_320_nats() -> None:
     from pydoc_data.topics import topics
 

@@ -40,9 +40,7 @@ def test_generation_is_seeded_and_as_long_as_asked(folder: Path) -> None:
 
 
 def test_generating_reads_the_prompt(folder: Path) -> None:
-    """Greedy text is what stepping the prompt and the best symbols gives; an unknown character is no
-    obstacle.
-    """
+    """Greedy text is what stepping the prompt and the best symbols gives; an unknown character is no obstacle."""
     model = runtime.load(folder)
     session, prompt = model.session(), "the Ω"
     scores = session.run(np.array([2, *model.vocabulary.encode(prompt)])[:, None])[-1, 0]

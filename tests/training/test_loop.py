@@ -74,12 +74,13 @@ def test_a_training_broken_off_goes_on_bit_for_bit(toy: ModuleType, tmp_path, mo
     assert all(torch.equal(best[0].tensors[name], best[1].tensors[name]) for name in best[0].tensors)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_very_same_weights(toy: ModuleType, tmp_path) -> None:
     """SIGKILL, again and again, at moments nobody chose; then one run to the end."""
     generator = random.Random(os.getpid())
     steps, killed = 300, 0
     plan = replace(toy.PLAN, steps=steps)
-    for _ in range(6):
+    for _ in range(5):
         process = start(toy, tmp_path / "killed", steps)
         time.sleep(generator.uniform(0.0, 0.35))
         process.kill()
@@ -130,9 +131,7 @@ def test_a_finished_training_resumed_does_nothing(toy: ModuleType, tmp_path) -> 
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
-def test_patience_ends_it_and_the_best_weights_come_back(
-    toy: ModuleType, tmp_path, monkeypatch, on_disk
-) -> None:
+def test_patience_ends_it_and_the_best_weights_come_back(toy: ModuleType, tmp_path, monkeypatch, on_disk) -> None:
     losses = iter([5.0, 3.0, 4.0, 4.0, 1.0])
     monkeypatch.setattr(toy.Toy, "validate", lambda self: {"loss": next(losses)})
     kept = []
@@ -159,9 +158,7 @@ def test_gradients_are_clipped_by_their_common_norm(toy: ModuleType) -> None:
     assert torch.cat([m.flatten() for m in moved]).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_a_loss_that_is_no_number_ends_it_and_the_last_checkpoint_stands(
-    toy: ModuleType, tmp_path, monkeypatch
-) -> None:
+def test_a_loss_that_is_no_number_ends_it_and_the_last_checkpoint_stands(toy: ModuleType, tmp_path, monkeypatch) -> None:
     real = toy.Toy.next_loss
 
     def next_loss(self) -> Loss:
@@ -174,9 +171,7 @@ def test_a_loss_that_is_no_number_ends_it_and_the_last_checkpoint_stands(
     assert Checkpoints(tmp_path / "checkpoint").load().step == 9
 
 
-def test_a_disk_that_fills_up_ends_it_and_the_last_checkpoint_stands(
-    toy: ModuleType, tmp_path, monkeypatch
-) -> None:
+def test_a_disk_that_fills_up_ends_it_and_the_last_checkpoint_stands(toy: ModuleType, tmp_path, monkeypatch) -> None:
     real, calls = os.rename, []
 
     def rename(*arguments) -> None:

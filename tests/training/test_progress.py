@@ -13,9 +13,7 @@ def test_the_line_of_a_log() -> None:
     lines.start(0, 3, "characters")
     for step in (1, 2, 3):
         lines.step(step, {"loss": 1.5, "bits_per_token": 2.164, "per_second": 64000.4})
-    assert (
-        stream.getvalue() == "step 3 of 3  loss 1.500  bits per token 2.164  64,000 characters/s  0:00 left\n"
-    )
+    assert stream.getvalue() == "step 3 of 3  loss 1.500  bits/token 2.164  64,000 characters/s  0:00 left\n"
 
 
 def test_the_bar_shows_loss_speed_and_time_left(capsys) -> None:

@@ -1,6 +1,4 @@
-"""The commands. Each only reads its arguments, calls the library and prints; torch is loaded where a command
-needs it.
-"""
+"""The commands. Each only reads its arguments, calls the library and prints; torch is loaded where a command needs it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""``--cell``: a name in recell.cells, or ``file.py:Name``, the user's own file, which is run because it was
-named.
-"""
+"""``--cell``: a name in recell.cells, or ``file.py:Name``, the user's own file, which is run because it was named."""
 
 from __future__ import annotations
 

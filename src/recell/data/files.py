@@ -18,9 +18,7 @@ from recell.errors import DataError, RecellError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` in one step; where the disk refuses: DataError, and the old file
-    stays.
-    """
+    """Replace ``path`` by ``content`` in one step; where the disk refuses: DataError, and the old file stays."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write_through(temporary, content)
@@ -29,9 +27,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise DataError(
-            f"could not write {path}: {reason(error)}; what was there before is untouched"
-        ) from error
+        raise DataError(f"could not write {path}: {reason(error)}; what was there before is untouched") from error
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -48,9 +48,7 @@ class Vocabulary:
         self._table: NDArray[np.int64] | None = None
 
     @classmethod
-    def of_tokens(
-        cls, tokens: Iterable[str], *, level: Level = "words", minimum_count: int = 1
-    ) -> Vocabulary:
+    def of_tokens(cls, tokens: Iterable[str], *, level: Level = "words", minimum_count: int = 1) -> Vocabulary:
         """The symbols that occur ``minimum_count`` times or more, the most frequent first."""
         counts = Counter(tokens)
         kept = (symbol for symbol, count in counts.items() if count >= minimum_count)

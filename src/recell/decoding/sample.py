@@ -32,15 +32,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise RecellError(
-                message("temperature is 0 (the best symbol) or above", came=self.temperature, write="0.8")
-            )
+            raise RecellError(message("temperature is 0 (the best symbol) or above", came=self.temperature, write="0.8"))
         if self.top_k is not None and self.top_k < 1:
             raise RecellError(message("top_k counts symbols, from 1", came=self.top_k, write="40"))
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise RecellError(
-                message("top_p is a probability above 0 and up to 1", came=self.top_p, write="0.9")
-            )
+            raise RecellError(message("top_p is a probability above 0 and up to 1", came=self.top_p, write="0.9"))
 
     def probabilities(self, logits: Logits) -> Probabilities:
         """What symbols are drawn with, from their logits; both (symbols,), float64 that sums to 1."""
@@ -77,8 +73,7 @@ def sample(
     seed: int | np.random.Generator | None = None,
     stop: Iterable[int] = (),
 ) -> Iterator[int]:
-    """Yield up to ``length`` symbols that follow ``prompt`` (one symbol or more), each as soon as it is
-    drawn.
+    """Yield up to ``length`` symbols that follow ``prompt`` (one symbol or more), each as soon as it is drawn.
 
     ``step(symbol) -> logits`` feeds one symbol to the model and keeps its state. A symbol of ``stop`` ends
     the sequence and is not yielded. The same seed draws the same symbols.

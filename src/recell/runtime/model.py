@@ -82,8 +82,7 @@ class Model:
 
 
 def load(folder: str | Path, *, backend: str = "cpu", dtype: str = "float32") -> Model:
-    """Load a model folder; raises ModelError in one line where anything is missing, damaged or does not
-    verify.
+    """Load a model folder; raises ModelError in one line where anything is missing, damaged or does not verify.
 
     ``backend`` is the native "cpu" kernel; where that is not to be had, name another ("reference"): none
     takes over by itself.

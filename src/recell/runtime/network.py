@@ -1,6 +1,4 @@
-"""The saved network as arrays and kernels: embedding, layers of the cell, and the output layer where there
-is one.
-"""
+"""The saved network as arrays and kernels: embedding, layers of the cell, and the output layer where there is one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A model folder: ``config.json``, ``model.safetensors``, ``vocabulary.json``; written whole, verified when
-read.
+"""A model folder: ``config.json``, ``model.safetensors``, ``vocabulary.json``; written whole, verified when read.
 
 config.json holds the length and hash of every other file, so that a folder that is missing a file, was
 damaged or is a mixture of two models is refused before any of it is used. Nothing in a folder is ever run:
@@ -56,9 +55,7 @@ class SavedModel:
         return self.entry("task", kind=str)
 
     def entry(self, *keys: str, kind: type[T]) -> T:
-        """An entry of config.json, by the keys that lead to it; raises ModelError where it is not a
-        ``kind``.
-        """
+        """An entry of config.json, by the keys that lead to it; raises ModelError where it is not a ``kind``."""
         value: Any = self.config
         for key in keys:
             inner: Any = cast(dict[str, Any], value).get(key) if isinstance(value, dict) else None

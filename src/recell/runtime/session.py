@@ -15,8 +15,7 @@ Array = NDArray[Any]
 
 
 class Session:
-    """``streams`` parallel sequences. A step feeds one symbol (or one embedded input) to each and scores the
-    next.
+    """``streams`` parallel sequences. A step feeds one symbol (or one embedded input) to each and scores the next.
 
     Not to be shared between threads; a model may have any number of sessions.
     """
@@ -44,9 +43,7 @@ class Session:
         return out
 
     def run(self, xs: ArrayLike) -> Array:
-        """The logits (T, streams, V) of T steps: numbers (T, streams), or embedded inputs (T, streams,
-        input).
-        """
+        """The logits (T, streams, V) of T steps: numbers (T, streams), or embedded inputs (T, streams, input)."""
         return self._network.scores(self._advance(self._embedded(np.asarray(xs))))
 
     @property
@@ -89,9 +86,7 @@ class Session:
         return x
 
     def _embedded(self, x: Array) -> Array:
-        """Numbers (T, streams), or one number for a single stream, or floats (T, streams, input) -> the
-        latter.
-        """
+        """Numbers (T, streams), or one number for a single stream, or floats (T, streams, input) -> the latter."""
         network = self._network
         if not np.issubdtype(x.dtype, np.integer):
             expected = (self.streams, network.input_size)

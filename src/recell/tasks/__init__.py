@@ -1,6 +1,4 @@
-"""One file per task. A task is found by its file: ``language_model.py`` is ``LanguageModel`` and ``language-
-model``.
-"""
+"""One file per task. A task is found by its file: ``language_model.py`` is ``LanguageModel`` and ``language- model``."""
 
 from __future__ import annotations
 

@@ -24,9 +24,7 @@ _SHORTEST_STREAM = 1000  # symbols: validation is cut into streams no shorter, a
 
 
 class Network(nn.Module):
-    """embedding -> Recurrent -> dropout -> linear; a cell that brings its own output layer has the last two
-    inside.
-    """
+    """embedding -> Recurrent -> dropout -> linear; a cell that brings its own output layer has the last two inside."""
 
     def __init__(
         self,

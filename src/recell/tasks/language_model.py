@@ -31,6 +31,8 @@ from recell.training.loop import checked_plan
 from recell.training.metrics import read_records, records_bytes
 from recell.training.progress import Progress, chosen
 
+__all__ = ["LanguageLearner", "LanguageModel", "Network"]
+
 Text = str | Path | Iterable[str]
 _VOCABULARY, _METRICS = "vocabulary.json", "metrics.jsonl"
 _DEFAULT_EPOCHS = 10
@@ -141,8 +143,7 @@ class LanguageModel(Task):
         return self
 
     def evaluate(self, data: Text) -> dict[str, float]:
-        """``nats_per_token``, ``bits_per_token``, ``perplexity`` and ``tokens`` of a whole text, read in one
-        stream.
+        """``nats_per_token``, ``bits_per_token``, ``perplexity`` and ``tokens`` of a whole text, read in one stream.
 
         Every token counts; ``unknown_tokens`` says how many the vocabulary does not have.
         """

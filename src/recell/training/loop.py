@@ -156,6 +156,7 @@ class Training:
         self._checkpoints = Checkpoints(Path(folder) / "checkpoint") if folder is not None else None
         self._metrics = MetricsLog(Path(folder) / "metrics.jsonl" if folder is not None else None)
         self._saved_step: int | None = None
+        self._speed: float | None = None  # what is shown, per second
         self._best_weights: dict[str, Tensor] | None = None  # used where there is no folder
 
     def resume(self, saved: Saved) -> None:
@@ -231,7 +232,8 @@ class Training:
         self._show(value, loss.count / max(seconds, 1e-9))
 
     def _show(self, loss: float, per_second: float) -> None:
-        figures = {"loss": loss, **self._learner.figures(loss), "per_second": per_second}
+        self._speed = 0.9 * (self._speed or per_second) + 0.1 * per_second  # one slow step is no news
+        figures = {"loss": loss, **self._learner.figures(loss), "per_second": self._speed}
         self._progress.step(self._standing.step, figures)
 
     def _after_step(self) -> None:
@@ -317,7 +319,7 @@ def _set_random_state(states: Mapping[str, Tensor]) -> None:
 
 
 def _validation_line(step: int, figures: Mapping[str, float], better: bool) -> str:
-    shown = "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+    shown = "  ".join(f"{name.replace('_per_', '/')} {value:.4f}" for name, value in figures.items())
     return f"step {step:,}: validation {shown}{'  (best so far)' if better else ''}"
 
 

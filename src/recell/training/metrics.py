@@ -22,9 +22,7 @@ class MetricsLog:
         self._path = path
 
     def restart(self, step: int) -> None:
-        """Go back to ``step``: keep its records and those before; later ones come again when training goes
-        on.
-        """
+        """Go back to ``step``: keep its records and those before; later ones come again when training goes on."""
         if self._path is None:
             self.records = [record for record in self.records if record["step"] <= step]
             return

@@ -74,7 +74,6 @@ class Bar:
         from rich.progress import Progress as RichProgress
 
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
@@ -99,9 +98,7 @@ class Bar:
 
 
 def chosen(progress: bool | Progress) -> Progress:
-    """True: a bar on a terminal where rich is installed, lines elsewhere. False: nothing. Or a Progress
-    itself.
-    """
+    """True: a bar on a terminal where rich is installed, lines elsewhere. False: nothing. Or a Progress itself."""
     if progress is False:
         return Silent()
     if progress is not True:
@@ -115,8 +112,8 @@ def chosen(progress: bool | Progress) -> Progress:
 
 
 def describe(figures: Figures, unit: str) -> str:
-    """The figures on one line: ``loss 1.234  bits per token 1.780  64,000 characters/s``."""
-    shown = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items() if name != "per_second"]
+    """The figures on one line: ``loss 1.234  bits/token 1.780  64,000 characters/s``."""
+    shown = [f"{name.replace('_per_', '/')} {value:.3f}" for name, value in figures.items() if name != "per_second"]
     if "per_second" in figures:
         shown.append(f"{figures['per_second']:,.0f} {unit}/s")
     return "  ".join(shown)

@@ -1,6 +1,4 @@
-"""The learning rate of each step: a linear warm-up, then a decay. A pure function of the step, so it resumes
-exactly.
-"""
+"""The learning rate of each step: a linear warm-up, then a decay. A pure function of the step, so it resumes exactly."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ def decay_names() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Schedule:
-    """From 0 up to ``peak`` over ``warmup`` steps, then down to ``floor * peak`` at the last of ``steps``
-    steps.
-    """
+    """From 0 up to ``peak`` over ``warmup`` steps, then down to ``floor * peak`` at the last of ``steps`` steps."""
 
     peak: float
     steps: int
