@@ -78,7 +78,7 @@ class CpuKernel:
         steps, rows = call.x.shape[:2]
         ragged = call.active is not None
         base = arrays.empty(call.x, (steps + int(self.form.holds_states), rows, self.form.width), zero=ragged)
-        finals = tuple(arrays.empty(call.x, (rows, size)) for size in self.cell.state_sizes(self.sizes))
+        finals = tuple(arrays.empty(call.x, (rows, size)) for size in self._state_sizes)
         values = self._parameter_values(call)
         block, inside = self._workspace(assembled, steps, rows)
         found = self._inputs(call, values) | {("y", 0): base}
@@ -107,7 +107,8 @@ class CpuKernel:
         if all(place in leaves for place in self._values.order):
             return leaves
         known = {place: arrays.as_numpy(a) for place, a in leaves.items()}
-        computed = self._values.evaluate(known, known[next(iter(known))].dtype)
+        dtype = np.dtype(np.float64 if self.double else np.float32)
+        computed = self._values.evaluate(known, dtype, call.coins or Coins(0, 0, 0))
         return {place: np.asarray(a, order="C") for place, a in computed.items()}
 
     def _inputs(self, call: Call, values: Mapping[int, Any]) -> dict[Key, Any]:
@@ -157,7 +158,7 @@ class CpuKernel:
         dx = arrays.empty(call.x, tuple(call.x.shape), zero=ragged) if self.variant.input_gradient else None
         starts = self._state_gradients(call.x, rows)
         block, inside = self._workspace(assembled, steps, rows)
-        sums = self._new_sums(call.x)
+        sums = {part: arrays.empty(call.x, shape) for part, shape in self._sum_shapes.items()}
         found = self._inputs(call, saved.values) | {("y", 0): saved.y, ("dy", 0): dy}
         found |= {("dfinal", k): d for k, d in enumerate(dstates)} | {("dinitial", k): d for k, d in enumerate(starts)}
         found |= {("gradient", node): array for node, array in sums.items()}
@@ -167,20 +168,21 @@ class CpuKernel:
         del block
         return Gradients(dx, starts, self._leaf_gradients(sums, saved))
 
+    @cached_property
+    def _state_sizes(self) -> tuple[int, ...]:
+        return self.cell.state_sizes(self.sizes)
+
+    @cached_property
+    def _sum_shapes(self) -> dict[int, tuple[int, ...]]:
+        """The shapes of the sums over rows and steps, by their nodes."""
+        derived = self.plan.derived
+        parts = [part for _, nodes in derived.reductions for part in nodes]
+        return {part: tuple(d.evaluate(self.sizes) for d in derived.nodes[part].shape.dims) for part in parts}
+
     def _state_gradients(self, like: Any, rows: int) -> tuple[Any, ...]:
         """Memory for the initial states' gradients; time has none, so its zeros stay."""
-        sizes = self.cell.state_sizes(self.sizes)
         return tuple(arrays.empty(like, (rows, size), zero=state.size is None)
-                     for size, state in zip(sizes, self.cell.states, strict=True))
-
-    def _new_sums(self, like: Any) -> dict[int, Any]:
-        derived = self.plan.derived
-        result: dict[int, Any] = {}
-        for _, parts in derived.reductions:
-            for part in parts:
-                shape = tuple(d.evaluate(self.sizes) for d in derived.nodes[part].shape.dims)
-                result[part] = arrays.empty(like, shape)
-        return result
+                     for size, state in zip(self._state_sizes, self.cell.states, strict=True))
 
     @cached_property
     def _is_plain(self) -> bool:
