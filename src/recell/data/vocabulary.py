@@ -25,7 +25,6 @@ _WORD = re.compile(rf"[^\W{_WIDE}]+(?:['’-][^\W{_WIDE}]+)*|\n|[^\s]")
 _UNSPACED = re.compile(rf"[{_WIDE}\u3000-\u303f\uff00-\uff65]")
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%’”…\n")
 _NO_SPACE_AFTER = frozenset("([{“‘\n")
-_CODE_POINTS = 0x110000
 _FORMAT = 1
 
 
@@ -77,7 +76,8 @@ class Vocabulary:
     def encode(self, text: str) -> NDArray[np.int64]:
         """The numbers of a text's tokens, (tokens,); a symbol that is not listed becomes UNKNOWN."""
         if self.level == "characters":
-            return self._character_table()[_code_points(text)]
+            table = self._character_table()
+            return table[np.minimum(_code_points(text), len(table) - 1)]
         return self.encode_tokens(tokenize(text, self.level))
 
     def encode_tokens(self, tokens: Sequence[str]) -> NDArray[np.int64]:
@@ -140,12 +140,11 @@ class Vocabulary:
         return cls.from_json(parse_json(read_bytes(path, ModelError), path, ModelError), path)
 
     def _character_table(self) -> NDArray[np.int64]:
-        """Code point -> number, so that a long text is encoded by one gather."""
+        """Code point -> number, so that a long text is encoded by one gather; the last entry stands for all beyond."""
         if self._table is None:
-            table = np.full(_CODE_POINTS, UNKNOWN, np.int64)
-            for symbol, number in self._numbers.items():
-                if len(symbol) == 1:
-                    table[ord(symbol)] = number
+            points = {ord(symbol): number for symbol, number in self._numbers.items() if len(symbol) == 1}
+            table = np.full(max(points, default=0) + 2, UNKNOWN, np.int64)
+            table[list(points)] = list(points.values())
             self._table = table
         return self._table
 
