@@ -54,6 +54,8 @@ class _Derivation:
                 useful = bool(node.shape.dims)  # time is a number per row and carries no gradient
             elif node.op == "input":
                 useful = self.wants_input
+            elif node.op == "coin":
+                useful = False  # it reads a shape alone
             else:
                 useful = any(i in wanted for i in node.inputs)
             if useful:

@@ -6,6 +6,7 @@ whose low half is kept, so that NumPy, torch and C++ agree bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 LOW = 0xFFFFFFFF
@@ -27,6 +28,12 @@ def prefix(seed: int, layer: int, direction: int, op_number: int) -> int:
     for key in (seed & LOW, (seed >> 32) & LOW, layer, direction, op_number):
         state = mix(state ^ key)
     return state
+
+
+def entries(start: int, shape: tuple[int, ...], arange: Callable[[int], Any], rate: float) -> Any:
+    """Booleans for a parameter's entries: a matrix's row and column are the generator's row and unit."""
+    rows = arange(shape[0])[:, None] if len(shape) == 2 else 0
+    return heads(start, rows, arange(shape[-1] if shape else 1), 0, rate).reshape(shape)
 
 
 def heads(start: int, rows: Any, units: Any, step: int, rate: float) -> Any:

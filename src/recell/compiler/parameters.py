@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from recell.compiler import coins as generator
 from recell.compiler.backward import Backward
+from recell.compiler.build import Coins
 from recell.compiler.stash import number
 from recell.graph.graph import Node
 from recell.graph.ops import OPS
@@ -31,13 +33,22 @@ class ParameterValues:
                 stack.extend(self.nodes[node].inputs)
         return sorted(seen)
 
-    def evaluate(self, known: Mapping[int, Array], dtype: Any) -> dict[int, Array]:
-        """Node -> array; `known` holds the leaves."""
+    def evaluate(self, known: Mapping[int, Array], dtype: Any, coins: Coins | None = None) -> dict[int, Array]:
+        """Node -> array; `known` holds the leaves. `coins` key what a coin on a parameter draws."""
         values = dict(known)
         for place in self.order:
             if place not in values:
-                values[place] = self._compute(self.nodes[place], values, dtype)
+                node = self.nodes[place]
+                values[place] = self._coin(node, coins, dtype) if node.op == "coin" else self._compute(node, values, dtype)
         return values
+
+    def _coin(self, node: Node, coins: Coins | None, dtype: Any) -> Array:
+        """One coin an entry, the same for all rows and steps of the call."""
+        assert coins is not None, "the forward step draws coins; the gradients read what it drew"
+        rate, _, op_number = node.attributes
+        shape = tuple(number(d, self.sizes) for d in node.shape.dims)
+        start = generator.prefix(coins.seed, coins.layer, coins.direction, op_number)
+        return generator.entries(start, shape, lambda n: np.arange(n, dtype=np.int64), rate).astype(dtype)
 
     def _compute(self, node: Node, values: dict[int, Array], dtype: Any) -> Array:
         inputs = [values[i] for i in node.inputs]

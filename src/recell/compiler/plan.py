@@ -75,7 +75,7 @@ class StepPlan:
         for phase in self.phases:
             for stage in phase.stages:
                 for node in stage_nodes(stage):
-                    for i in self.nodes[node].inputs:
+                    for i in self.nodes[node].inputs if self.nodes[node].op != "coin" else ():
                         table.setdefault(i, []).append(node)
         return table
 
@@ -177,8 +177,8 @@ class _Placer:
         self.level: dict[int, int] = {}
 
     def _inputs(self, node: int) -> list[int]:
-        """Values of the row that this one reads in the same step."""
-        if node in self.given or node in self.before:
+        """Values of the row that this one reads in the same step; a coin reads a shape alone."""
+        if node in self.given or node in self.before or self.nodes[node].op == "coin":
             return []
         return [i for i in self.nodes[node].inputs if self.nodes[i].shape.is_row]
 

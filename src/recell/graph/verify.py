@@ -46,9 +46,21 @@ def _check_nodes(graph: Graph) -> None:
             require(len(node.inputs) == OPS[node.op].arity, f"node {place} ({node.op}) has {len(node.inputs)} inputs")
     builder = Builder(graph.nodes, Rigid())  # pyright: ignore[reportArgumentType]
     for place, node in enumerate(graph.nodes):
-        if OPS[node.op].kind != "leaf":
+        if node.op == "coin":
+            _check_coin(builder, place, node)
+        elif OPS[node.op].kind != "leaf":
             expected = infer(builder, node)
             require(expected == node.shape, f"node {place} ({node.op}) is a {node.shape} but its inputs make a {expected}")
+
+
+def _check_coin(builder: Builder, place: int, node: Node) -> None:
+    require(len(node.attributes) == 3, f"node {place} (coin) has {len(node.attributes)} attributes")
+    rate, per, number = node.attributes
+    require(isinstance(rate, float) and 0 <= rate <= 1, f"node {place} (coin) has the rate {rate!r}")
+    require(isinstance(number, int) and number >= 0, f"node {place} (coin) has the op number {number!r}")
+    require(per in ("sequence", "step"), f"node {place} (coin) is drawn per {per!r}")
+    require(node.shape == builder.shape(node.inputs[0]), f"node {place} (coin) is not of the shape of its input")
+    require(node.shape.is_row or per == "sequence", f"node {place} (coin) draws a parameter's coins at every step")
 
 
 def infer(builder: Builder, node: Node) -> Shape:

@@ -72,7 +72,8 @@ def normalize(value: Value, eps: float = 1e-5) -> Value:
 def coin(like: Value, rate: float, per: str = "step") -> Value:
     """1 with probability `rate` in training, else 0; its expectation `rate` in evaluation.
 
-    One coin a unit of `like`, drawn anew at every step or once a sequence (`per`).
+    One coin a unit of `like`, drawn anew at every step or once a sequence (`per`). For a parameter, one coin an entry,
+    drawn once a call for all rows and steps: `per="sequence"`.
     """
     if not isinstance(like, Value):
         raise CellError(f"coin takes a value for its shape; came {like!r}; write coin(like=h, rate=0.1)")
@@ -87,7 +88,7 @@ def dropout(value: Value, rate: float, per: str = "step") -> Value:
     """Zeroes units with probability `rate` in training and scales the rest by 1 / (1 - rate) (Srivastava et al. 2014)."""
     if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
         raise CellError(f"the rate of dropout must be a number from 0 to below 1; came {rate!r}; write rate=0.1")
-    return value * (1 - coin(like=value, rate=rate, per=per)) / (1 - rate)
+    return value * ((1 - coin(like=value, rate=rate, per=per)) / (1 - rate))  # exactly `value` in evaluation
 
 
 def part_size(whole: Size, parts: int) -> Size:

@@ -201,7 +201,11 @@ class Tracer:
 
     def coin(self, like: Value, rate: float, per: str) -> Value:
         self.coins += 1
-        return self.apply("coin", like, attributes=(rate, per, self.coins - 1))
+        value = self.apply("coin", like, attributes=(rate, per, self.coins - 1))
+        if per == "step" and not value.shape.is_row:
+            self.fail(f"a parameter's coins are drawn once a call; came per='step' for {self._label([like])}; "
+                      "write per='sequence'")
+        return value
 
     def settle(self) -> dict[str, Size]:
         """What every unknown size became: concat parts alike, the rest `hidden`."""

@@ -169,7 +169,7 @@ class Lowering:
 
     def _delays(self, delays: list[tuple[int, int]], level: int | None) -> list[tuple[int, int]]:
         """States that are some stream one step later: loops that only copy. Returns those that must still wait."""
-        for at, k in delays:
+        for at, k in sorted(delays):  # a delay of a delay comes after it
             if level is None or at < level:
                 self.program.loop(self.backward)
                 self._state(k)

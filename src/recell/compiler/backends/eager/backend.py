@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recell.compiler import coins as generator
 from recell.compiler.backends.eager.ops import TORCH
-from recell.compiler.build import Call, Forward, Gradients, Variant
+from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
 from recell.compiler.passes import prepare
 from recell.compiler.plan import Phase, StepPlan, gather_graph, plan_step, stage_nodes
 from recell.compiler.stash import number
@@ -117,6 +117,8 @@ class EagerKernel:
                 values[place] = call.parameters[node.attributes[0]]
             elif node.op == "constant":
                 values[place] = torch.full((), node.attributes[0], dtype=call.x.dtype, device=call.x.device)
+            elif node.op == "coin":
+                values[place] = self._parameter_coin(graph, place, call)
             elif node.op in ("rows", "columns"):
                 start, size = (number(a, self.sizes) for a in node.attributes)
                 values[place] = values[node.inputs[0]].narrow(0 if node.op == "rows" else 1, start, size)
@@ -168,9 +170,7 @@ class EagerKernel:
         steps, rows = call.x.shape[:2]
         if t is None:
             return torch.stack([self._coin(graph, place, call, step) for step in range(steps)])
-        if call.coins is None:
-            raise CellError(f"{self.cell.name} draws coins in training; came no seed; write model.eval() or give coins")
-        coins, device = call.coins, call.x.device
+        coins, device = self._coins(call), call.x.device
         width = number(node.shape.dims[0], self.sizes) if node.shape.dims else 1
         numbers = torch.arange(rows, device=device) if coins.rows is None else torch.as_tensor(coins.rows, device=device)
         units = torch.arange(width, device=device)
@@ -178,27 +178,46 @@ class EagerKernel:
         heads = generator.heads(start, numbers[:, None], units[None], t if per == "step" else 0, rate)
         return heads.to(call.x.dtype)
 
+    def _parameter_coin(self, graph: Graph, place: int, call: Call) -> Tensor:
+        """One coin an entry, the same for all rows and steps of the call."""
+        node, coins = graph.nodes[place], self._coins(call)
+        rate, _, op_number = node.attributes
+        shape = tuple(number(d, self.sizes) for d in node.shape.dims)
+        start = generator.prefix(coins.seed, coins.layer, coins.direction, op_number)
+        return generator.entries(start, shape, lambda n: torch.arange(n, device=call.x.device), rate).to(call.x.dtype)
+
+    def _coins(self, call: Call) -> Coins:
+        if call.coins is None:
+            raise CellError(f"{self.cell.name} draws coins in training; came no seed; write model.eval() or give coins")
+        return call.coins
+
     def _everywhere(self, graph: Graph, plan: StepPlan, phase: Phase, run: Run) -> None:
         local: dict[int, Tensor] = {}
-        for k, state in enumerate(graph.states):  # a state off every cycle is its new value one step later
-            if state.before not in run.streams and state.after in run.streams:
-                run.streams[state.before] = _delayed(run.streams[state.after], run.call.states[k], run)
+        self._delay(graph, run, set())
         self._evaluate(graph, plan, phase, local, run, None)
         run.streams.update(local)
 
+    def _delay(self, graph: Graph, run: Run, looped: set[int]) -> None:
+        """A state off every cycle is its new value one step later; such states may follow each other."""
+        due = [(k, s) for k, s in enumerate(graph.states) if s.before not in run.streams and s.after not in looped]
+        while ready := [(k, s) for k, s in due if s.after in run.streams]:
+            for k, state in ready:
+                run.streams[state.before] = _delayed(run.streams[state.after], run.call.states[k], run)
+            due = [pair for pair in due if pair not in ready]
+
     def _loop(self, graph: Graph, plan: StepPlan, phase: Phase, run: Run) -> None:
         members = {n for stage in phase.stages for n in stage_nodes(stage)}
-        carried = [(k, s) for k, s in enumerate(graph.states) if s.after in members]
-        for k, state in enumerate(graph.states):
-            if _is_delayed(state, members, run):
-                run.streams[state.before] = _delayed(run.streams[state.after], run.call.states[k], run)
+        # A state may take another's old value inside that one's loop: the leaf is carried on as it is.
+        handed = {s.after for s in graph.states if graph.nodes[s.after].op == "state" and plan.level.get(s.after) == phase.level}
+        carried = [(k, s) for k, s in enumerate(graph.states) if s.after in members | handed]
+        self._delay(graph, run, members | handed)
         current = {s.before: run.call.states[k] for k, s in carried}
-        collected: dict[int, list[Tensor]] = {n: [] for n in members}
+        collected: dict[int, list[Tensor]] = {n: [] for n in members | handed}
         steps = run.call.x.shape[0]
         for t in reversed(range(steps)) if run.call.reverse else range(steps):
             local = dict(current)
             self._evaluate(graph, plan, phase, local, run, t)
-            for n in members:
+            for n in collected:
                 collected[n].append(local[n])
             for _, state in carried:
                 new = local[state.after]
@@ -209,6 +228,7 @@ class EagerKernel:
     def _last(self, run: Run, graph: Graph) -> tuple[Tensor, ...]:
         """The states after each row's last step in processing order."""
         result = []
+        self._delay(graph, run, set())
         for k, state in enumerate(graph.states):
             stream = run.streams[state.after]
             stream = stream.expand(*run.call.x.shape[:2], stream.shape[-1])
@@ -220,11 +240,6 @@ class EagerKernel:
             picked = stream.gather(0, index[None, :, None].expand(1, -1, stream.shape[-1]))[0]
             result.append(torch.where((counts > 0)[:, None], picked, run.call.states[k]))
         return tuple(result)
-
-
-def _is_delayed(state: Any, members: set[int], run: Run) -> bool:
-    """A state off this loop whose new value is there already: it is read as a delayed stream."""
-    return state.after not in members and state.after in run.streams and state.before not in run.streams
 
 
 def _valid(call: Call) -> Tensor | None:

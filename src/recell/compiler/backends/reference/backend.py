@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recell.compiler.backends.reference.tape import Interpreter
-from recell.compiler.build import Call, Forward, Gradients, Variant
+from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
 from recell.language.cell import Cell
 
 DTYPES = ("float64", "float32")
@@ -65,20 +65,22 @@ class ReferenceKernel:
 
     def _run(self, call: Call) -> tuple[Any, tuple[Any, ...], Tape]:
         graph = self.cell.graph
-        parameters = self.interpreter.parameters(call.parameters)
+        coins = call.coins if self.variant.training else None
+        parameters = self.interpreter.parameters(call.parameters, coins)
         steps, rows = call.x.shape[:2]
         y = np.zeros((steps, rows, self.cell.output_size(self.sizes)), self.dtype)
         states = tuple(np.array(s, self.dtype) for s in call.states)
         tape = Tape(call, [], parameters)
         for t in reversed(range(steps)) if call.reverse else range(steps):
-            moment, entering = self._step(call, t, states, parameters)
+            moment, entering = self._step(call, t, states, parameters, coins)
             states = tuple(np.where(moment.valid, moment.values[s.after], before)
                            for s, before in zip(graph.states, entering, strict=True))
             y[t] = self._output(moment, states)
             tape.moments.append(moment)
         return y, states, tape
 
-    def _step(self, call: Call, t: int, states: tuple[Any, ...], parameters: Values) -> tuple[Moment, tuple[Any, ...]]:
+    def _step(self, call: Call, t: int, states: tuple[Any, ...], parameters: Values,
+              coins: Coins | None) -> tuple[Moment, tuple[Any, ...]]:
         rows = call.x.shape[1]
         present = np.arange(rows)[:, None] < (rows if call.active is None else call.active[t])
         valid = present & (np.asarray(call.mask[t])[:, None] != 0) if call.mask is not None else present
@@ -87,7 +89,7 @@ class ReferenceKernel:
         # A value that does not count must not spoil a sum by being NaN: 0 stands in for it.
         x = np.where(valid, call.x[t], 0).astype(self.dtype)
         elapsed = np.ones((rows, 1)) if call.elapsed is None else np.asarray(call.elapsed[t])[:, None]
-        values = self.interpreter.step(x, entering, elapsed, parameters, call.coins if self.variant.training else None, t)
+        values = self.interpreter.step(x, entering, elapsed, parameters, coins, t)
         return Moment(t, values, valid, present, fresh), entering
 
     def _output(self, moment: Moment, states: tuple[Any, ...]) -> Any:

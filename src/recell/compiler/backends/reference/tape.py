@@ -24,7 +24,7 @@ class Interpreter:
         self.graph, self.sizes, self.dtype = graph, sizes, dtype
 
     # -- forward --------------------------------------------------------------------------------------------------
-    def parameters(self, leaves: Sequence[Any]) -> Values:
+    def parameters(self, leaves: Sequence[Any], coins: Coins | None) -> Values:
         """What depends on parameters alone, once a call; None at row nodes."""
         values: Values = []
         for node in self.graph.nodes:
@@ -32,6 +32,8 @@ class Interpreter:
                 values.append(None)
             elif node.op == "parameter":
                 values.append(np.asarray(leaves[node.attributes[0]], self.dtype))
+            elif node.op == "coin":
+                values.append(self._parameter_coin(node, coins))
             else:
                 values.append(self._compute(node, values))
         return values
@@ -63,6 +65,15 @@ class Interpreter:
         heads = generator.heads(start, numbers.astype(np.int64)[:, None], np.arange(width, dtype=np.int64)[None],
                                 t if per == "step" else 0, rate)
         return heads.astype(self.dtype)
+
+    def _parameter_coin(self, node: Node, coins: Coins | None) -> Any:
+        """One coin an entry, the same for all rows and steps of the call."""
+        rate, _, number = node.attributes
+        shape = tuple(d.evaluate(self.sizes) for d in node.shape.dims)
+        if coins is None:
+            return np.full(shape, rate, self.dtype)
+        start = generator.prefix(coins.seed, coins.layer, coins.direction, number)
+        return generator.entries(start, shape, lambda n: np.arange(n, dtype=np.int64), rate).astype(self.dtype)
 
     def _number(self, size: Any) -> int:
         return int(sum(f * self.sizes[s] for s, f in size.terms) + size.constant)
