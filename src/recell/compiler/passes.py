@@ -8,7 +8,7 @@ from recell.compiler.build import Variant
 from recell.errors import CellError
 from recell.graph.graph import ROW_SCALAR, Builder, Graph, Node
 from recell.graph.ops import OPS
-from recell.graph.rewrite import copy, relocate, rewrite
+from recell.graph.rewrite import copy, drop_dead, relocate, rewrite
 from recell.graph.size import Size
 from recell.graph.verify import verify
 
@@ -118,27 +118,3 @@ def _product_of_parts(builder: Builder, inputs: tuple[int, ...]) -> int | None:
         total = product if total is None else builder.apply("add", (total, product))
         start = start + size
     return total
-
-
-def drop_dead(graph: Graph) -> Graph:
-    """Only what reaches the output or a state stays; named values that died lose their names."""
-    live = _live(graph)
-    builder = Builder()
-    place: dict[int, int] = {}
-    for old, node in enumerate(graph.nodes):
-        if old in live:
-            place[old] = copy(builder, node, tuple(place[i] for i in node.inputs))
-    names = tuple((name, node) for name, node in graph.names if node in place)
-    return relocate(replace(graph, names=names), builder, [place.get(i, -1) for i in range(len(graph.nodes))])
-
-
-def _live(graph: Graph) -> set[int]:
-    stack = [*graph.output, *(s.after for s in graph.states), *(s.before for s in graph.states),
-             *(p.node for p in graph.parameters)]
-    live: set[int] = set()
-    while stack:
-        node = stack.pop()
-        if node not in live:
-            live.add(node)
-            stack.extend(graph.nodes[node].inputs)
-    return live

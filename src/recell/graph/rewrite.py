@@ -37,3 +37,36 @@ def relocate(graph: Graph, builder: Builder, place: list[int]) -> Graph:
         output=tuple(place[o] for o in graph.output),
         names=tuple((name, place[node]) for name, node in graph.names),
     )
+
+
+def drop_dead(graph: Graph) -> Graph:
+    """Only what reaches the output or a state stays; named values that died lose their names."""
+    live = _live(graph)
+    builder = Builder()
+    place: dict[int, int] = {}
+    for old, node in enumerate(graph.nodes):
+        if old in live:
+            place[old] = copy(builder, node, tuple(place[i] for i in node.inputs))
+    names = tuple((name, node) for name, node in graph.names if node in place)
+    return relocate(replace(graph, names=names), builder, [place.get(i, -1) for i in range(len(graph.nodes))])
+
+
+def _live(graph: Graph) -> set[int]:
+    stack = [*graph.output, *(s.after for s in graph.states), *(s.before for s in graph.states),
+             *(p.node for p in graph.parameters)]
+    live: set[int] = set()
+    while stack:
+        node = stack.pop()
+        if node not in live:
+            live.add(node)
+            stack.extend(graph.nodes[node].inputs)
+    return live
+
+
+def tidy(graph: Graph) -> Graph:
+    """Without dead values, parameters numbered by first use: what a graph that was written by hand looks like."""
+    graph = drop_dead(graph)
+    order = sorted(range(len(graph.parameters)), key=lambda i: graph.parameters[i].node)
+    number = {old: new for new, old in enumerate(order)}
+    nodes = tuple(replace(n, attributes=(number[n.attributes[0]],)) if n.op == "parameter" else n for n in graph.nodes)
+    return replace(graph, nodes=nodes, parameters=tuple(graph.parameters[i] for i in order))

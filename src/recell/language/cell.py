@@ -10,6 +10,7 @@ from typing import Any, overload
 from recell.errors import CellError, ModelError, ShapeError, unknown
 from recell.graph import serial, show, verify
 from recell.graph.graph import Graph, ParameterInfo, State
+from recell.graph.rewrite import tidy
 from recell.graph.size import Size
 from recell.language.finish import finish
 from recell.language.trace import record
@@ -97,8 +98,8 @@ class Cell:
             raise CellError(f"{self.name} takes its constants by name; came {len(positional)} positional; "
                             f"write {self.name}(name=value)")
         if self._definition is None:
-            raise CellError(f"{self.name} was loaded and is closed: its constants are fixed; came {sorted(constants)}; "
-                            "write the cell from its definition")
+            raise CellError(f"{self.name} was loaded or modified and is closed: its constants are fixed; "
+                            f"came {sorted(constants)}; write the constants first: Name(constant=value).with_(...)")
         known = dict(self._definition.constants)
         for name in constants:
             if name not in known:
@@ -108,6 +109,16 @@ class Cell:
         merged = tuple((name, constants.get(name, value)) for name, value in known.items())
         d = self._definition
         return _define(self.name, Definition(d.function, d.sizes, d.initial, d.output, merged), self.defaults)
+
+    def with_(self, *modifiers: Callable[[Graph], Graph]) -> Cell:
+        """A new, closed cell: `LSTM.with_(zoneout(h=0.1), layer_norm())`, modifiers applied from left to right.
+
+        A modifier is one of `recell.modifiers` or any function graph -> graph. Raises CellError where one does not fit.
+        """
+        graph = self.graph
+        for modifier in modifiers:
+            graph = _modified(self.name, graph, modifier)
+        return Cell(self.name, graph, self.defaults)
 
     # -- sizes ----------------------------------------------------------------------------------------------------
     @property
@@ -204,6 +215,21 @@ class Cell:
         if not isinstance(defaults, dict) or not all(isinstance(v, int) for v in defaults.values()):
             raise ModelError("a saved cell's default sizes must be whole numbers; came others; save the model again")
         return Cell(data["name"], graph, defaults)
+
+
+def _modified(name: str, graph: Graph, modifier: Callable[[Graph], Graph]) -> Graph:
+    if not callable(modifier):
+        raise CellError(f"{name}.with_ takes modifiers; came {modifier!r}; write {name}.with_(recell.modifiers.layer_norm())")
+    try:
+        changed = modifier(graph)
+    except CellError as error:
+        raise CellError(f"{name}.with_: {error}") from None
+    if not isinstance(changed, Graph):
+        raise CellError(f"{name}.with_ takes functions graph -> graph; came one that gives {type(changed).__name__}; "
+                        f"write {name}.with_(recell.modifiers.layer_norm())")
+    changed = tidy(changed)
+    verify.verify(changed, CellError)
+    return changed
 
 
 def _sized(info: ParameterInfo, sizes: Mapping[str, int]) -> Parameter:

@@ -1,0 +1,1 @@
+"""Graph-to-graph modifiers, one file a kind; users find them in `recell.modifiers`."""

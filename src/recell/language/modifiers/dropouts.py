@@ -1,0 +1,130 @@
+"""Dropout inside the recurrence: on the state that products read, or on the matrices that read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from recell.errors import CellError, unknown
+from recell.graph.graph import Builder, Graph
+from recell.graph.rewrite import copy, relocate
+from recell.language.modifiers.common import Coins, checked_rate, parameters_of, states_of
+
+
+@dataclass(frozen=True)
+class RecurrentDropout:
+    """Graph -> graph."""
+
+    rate: float
+    per: str
+
+    def __call__(self, graph: Graph) -> Graph:
+        if not any(states_of(graph, n.inputs[1]) for n in graph.nodes if n.op == "product"):
+            raise CellError("recurrent_dropout drops the recurrent operand of products; came a cell of which no product "
+                            "reads a state; write zoneout(h=0.1), or dropout(h, 0.1) in the cell itself")
+        return _DroppedOperands(graph, self).run() if self.rate else graph
+
+
+class _DroppedOperands:
+    """One rebuilding: every state has one mask, whichever product reads it."""
+
+    def __init__(self, graph: Graph, how: RecurrentDropout) -> None:
+        self.graph, self.how = graph, how
+        self.builder = Builder()
+        self.coins = Coins(graph, self.builder)
+        self.place: list[int] = []
+        self.dropped: dict[int, int] = {}  # old place -> the value with its states dropped
+
+    def run(self) -> Graph:
+        for node in self.graph.nodes:
+            inputs = [self.place[i] for i in node.inputs]
+            if node.op == "product":
+                inputs[1] = self._drop(node.inputs[1])
+            self.place.append(copy(self.builder, node, tuple(inputs)))
+        return relocate(self.graph, self.builder, self.place)
+
+    def _drop(self, old: int) -> int:
+        if not states_of(self.graph, old):
+            return self.place[old]
+        if old not in self.dropped:
+            node = self.graph.nodes[old]
+            if node.op == "state":
+                new = self.coins.dropout(self.place[old], self.how.rate, self.how.per)
+            else:
+                new = copy(self.builder, node, tuple(self._drop(i) for i in node.inputs))
+            self.dropped[old] = new
+        return self.dropped[old]
+
+
+def recurrent_dropout(rate: float, per: str = "sequence") -> RecurrentDropout:
+    """Dropout on the recurrent operand: every state that a product reads (Gal & Ghahramani 2016).
+
+    A product's operand is recurrent if it is a state as it enters the step, itself, as a part of a `concat` or `split`,
+    or times a gate (`p.U @ (r * h)`). Other reads of the state (`f * c`, a peephole) see it whole. A state has one mask
+    for all products; `per="sequence"` draws it once a sequence, `per="step"` anew at every step. What is kept is scaled
+    by 1 / (1 - rate); in evaluation the cell is the one without dropout. Rate 0 changes nothing. Raises CellError for a
+    rate outside [0, 1), another `per`, and when applied to a cell of which no product reads a state.
+    """
+    if per not in ("sequence", "step"):
+        raise CellError(f"per must be 'sequence' or 'step'; came {per!r}; write recurrent_dropout(0.3, per='step')")
+    return RecurrentDropout(checked_rate(rate, "recurrent_dropout(0.3)"), per)
+
+
+@dataclass(frozen=True)
+class WeightDrop:
+    """Graph -> graph; no names: every matrix that multiplies a state."""
+
+    rate: float
+    names: tuple[str, ...]
+
+    def __call__(self, graph: Graph) -> Graph:
+        chosen = self._chosen(graph)
+        builder = Builder()
+        coins, leaves, place = Coins(graph, builder), dict[int, int](), list[int]()
+        for old, node in enumerate(graph.nodes):
+            new = copy(builder, node, tuple(place[i] for i in node.inputs))
+            leaves[old] = new
+            if old in chosen and self.rate:
+                new = coins.dropout(new, self.rate, "sequence")
+            place.append(new)
+        moved = relocate(graph, builder, place)
+        parameters = tuple(replace(p, node=leaves[p.node]) for p in graph.parameters)
+        return replace(moved, parameters=parameters)
+
+    def _chosen(self, graph: Graph) -> set[int]:
+        """The leaves that are dropped."""
+        if not self.names:
+            return _recurrent_matrices(graph)
+        known = [p.name for p in graph.parameters]
+        chosen: set[str] = set()
+        for name in self.names:
+            found = [name] if name in known else [other for other in known if other.startswith(f"{name}_")]
+            if not found:
+                raise CellError(f"weight_drop drops parameters: {unknown('parameter', name, known)}")
+            chosen |= set(found)
+        return {p.node for p in graph.parameters if p.name in chosen}
+
+
+def _recurrent_matrices(graph: Graph) -> set[int]:
+    products = [n for n in graph.nodes if n.op == "product" and states_of(graph, n.inputs[1])]
+    found = {leaf for n in products for leaf in parameters_of(graph, n.inputs[0])}
+    if not found:
+        raise CellError("weight_drop drops the matrices that multiply a state; came a cell of which no product reads a state; "
+                        "name the parameters: weight_drop(0.5, 'U')")
+    return found
+
+
+def weight_drop(rate: float, *names: str) -> WeightDrop:
+    """DropConnect on the recurrent matrices (Wan et al. 2013; AWD-LSTM, Merity et al. 2018).
+
+    names: the parameters; a name that is no parameter's own stands for all that begin with it and an underscore (`U`:
+    `U_i U_f U_g U_o`); without names, every matrix that multiplies a state. One coin an entry of the parameter, drawn
+    once a call: all rows and steps share the dropped matrix. What is kept is scaled by 1 / (1 - rate); in evaluation the
+    cell is the one without it. Rate 0 changes nothing. Raises CellError for a rate outside [0, 1), and when applied for a
+    parameter that the cell does not have.
+
+    >>> weight_drop(0.5, "U_i", "U_f")
+    WeightDrop(rate=0.5, names=('U_i', 'U_f'))
+    """
+    if not all(isinstance(name, str) for name in names):
+        raise CellError(f"weight_drop takes names of parameters; came {names!r}; write weight_drop(0.5, 'U_i', 'U_f')")
+    return WeightDrop(checked_rate(rate, "weight_drop(0.5)"), names)
