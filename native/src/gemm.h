@@ -1,8 +1,11 @@
 // The micro-kernel: a block of rows times a panel of vectors, accumulators in registers, A broadcast from row pointers, B packed.
 #pragma once
+#include "kernels.h"
 #include "simd.h"
 
 namespace {
+
+using recell::Product;
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int panel_vectors = 4, block_rows = 6;  // 24 accumulators of 32 registers
@@ -25,44 +28,49 @@ template <class T> constexpr int prefetch_distance = 2048 / int(sizeof(T));
 // Few accumulators leave the FMA pipeline idle: such blocks split k into several chains, added at the end.
 template <int MR, int NV> constexpr int chains = MR * NV >= 6 ? 1 : MR * NV >= 3 ? 2 : 4;
 
+// Sums all products for the MR rows from `first` on.
 template <class T, int MR, int NV>
-void block(const T* const* a, int64_t depth, const T* b, T* c, int64_t ldc, bool add) {
+void block(const Product<T>* products, int count, int64_t first, T* c, int64_t ldc, bool add) {
     constexpr int L = lanes<T>, C = chains<MR, NV>;
     Vec<T> sum[C][MR][NV];
-    const T* row[MR];
-#pragma GCC unroll 8
-    for (int r = 0; r < MR; ++r) row[r] = a[r];
 #pragma GCC unroll 4
     for (int q = 0; q < C; ++q)
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
             for (int j = 0; j < NV; ++j) sum[q][r][j] = q == 0 && add ? load<T>(c + r * ldc + j * L) : Vec<T>{};
-    int64_t k = 0;
-    for (; k + C <= depth; k += C) {
-#pragma GCC unroll 4
-        for (int q = 0; q < C; ++q) {
-            Vec<T> panel[NV];
-#pragma GCC unroll 4
-            for (int j = 0; j < NV; ++j) {
-                panel[j] = load<T>(b + j * L);
-                RC_PIN(panel[j]);
-                __builtin_prefetch(b + j * L + prefetch_distance<T>);
-            }
+    for (const Product<T>* p = products; p < products + count; ++p) {
+        const T* b = p->panel;
+        const int64_t depth = p->depth;
+        const T* row[MR];
 #pragma GCC unroll 8
-            for (int r = 0; r < MR; ++r) {
-                const T value = row[r][k + q];
+        for (int r = 0; r < MR; ++r) row[r] = p->rows[first + r];
+        int64_t k = 0;
+        for (; k + C <= depth; k += C) {
 #pragma GCC unroll 4
-                for (int j = 0; j < NV; ++j) sum[q][r][j] += value * panel[j];
+            for (int q = 0; q < C; ++q) {
+                Vec<T> panel[NV];
+#pragma GCC unroll 4
+                for (int j = 0; j < NV; ++j) {
+                    panel[j] = load<T>(b + j * L);
+                    RC_PIN(panel[j]);
+                    __builtin_prefetch(b + j * L + prefetch_distance<T>);
+                }
+#pragma GCC unroll 8
+                for (int r = 0; r < MR; ++r) {
+                    const T value = row[r][k + q];
+#pragma GCC unroll 4
+                    for (int j = 0; j < NV; ++j) sum[q][r][j] += value * panel[j];
+                }
+                b += NV * L;
             }
-            b += NV * L;
         }
-    }
-    for (; k < depth; ++k, b += NV * L)
+        for (; k < depth; ++k, b += NV * L)
 #pragma GCC unroll 8
-        for (int r = 0; r < MR; ++r)
+            for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-            for (int j = 0; j < NV; ++j) sum[0][r][j] += row[r][k] * load<T>(b + j * L);
+                for (int j = 0; j < NV; ++j) sum[0][r][j] += row[r][k] * load<T>(b + j * L);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
@@ -73,14 +81,13 @@ void block(const T* const* a, int64_t depth, const T* b, T* c, int64_t ldc, bool
         }
 }
 
-template <class T> using Block = void (*)(const T* const*, int64_t, const T*, T*, int64_t, bool);
+template <class T> using Block = void (*)(const Product<T>*, int, int64_t, T*, int64_t, bool);
 
 template <class T, int NV> constexpr Block<T> blocks[block_rows] = {block<T, 1, NV>, block<T, 2, NV>, block<T, 3, NV>,
                                                                     block<T, 4, NV>, block<T, 5, NV>, block<T, 6, NV>};
 
-// Equal blocks: 32 rows are 6, 6, 5, 5, 5, 5, never 6 x 5 and a slow 2.
-template <class T>
-void gemm(int64_t rows, const T* const* a, int64_t depth, const T* b, int width, T* c, int64_t ldc, bool add) {
+// Equal blocks: 32 rows are 6, 6, 5, 5, 5, 5, never 5 x 6 and a slow 2.
+template <class T> void gemm(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, bool add) {
     const Block<T>* by_rows = blocks<T, panel_vectors>;
     switch (width / lanes<T>) {
         case 1: by_rows = blocks<T, 1>; break;
@@ -90,12 +97,11 @@ void gemm(int64_t rows, const T* const* a, int64_t depth, const T* b, int width,
 #endif
         default: break;
     }
+    int64_t first = 0;
     for (int64_t left = (rows + block_rows - 1) / block_rows; left > 0; --left) {
-        const int64_t take = (rows + left - 1) / left;
-        by_rows[take - 1](a, depth, b, c, ldc, add);
-        a += take;
-        c += take * ldc;
-        rows -= take;
+        const int64_t take = (rows - first + left - 1) / left;
+        by_rows[take - 1](products, count, first, c + first * ldc, ldc, add);
+        first += take;
     }
 }
 

@@ -11,6 +11,13 @@ namespace recell {
 // row is broadcast). d may equal a p[i] of the same stride.
 template <class T> using PointFunction = void (*)(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s);
 
+// One matrix product of a sum: row pointers, their length, and one weight panel packed [k][width], 64-byte aligned.
+template <class T> struct Product {
+    const T* const* rows;
+    int64_t depth;
+    const T* panel;
+};
+
 // The counter generator's inputs below the row, folded into one hash (coin.h).
 struct CoinRow {
     uint32_t hash, unit, step;
@@ -23,9 +30,9 @@ template <class T> struct Kernels {
     int slab;           // elements of a slab of units: whole panels
     PointFunction<T> point[op_count];  // null: the engine runs that op itself
 
-    // c[r, 0:width] (ldc) = (add ? c : 0) + sum over k of a[r][k] * b[k, :], for any number of rows. b: one panel, packed [k][width], 64-byte
-    // aligned; width: whole vectors, at most a panel.
-    void (*gemm)(int64_t rows, const T* const* a, int64_t depth, const T* b, int width, T* c, int64_t ldc, bool add);
+    // c[r, 0:width] (ldc) = (add ? c : 0) + the sum over products of rows[r] @ panel, for any number of rows. width: whole vectors, at most
+    // a panel. All products stay in registers until the sum is complete.
+    void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, bool add);
     // destination[c * ldd + r] = source[r * lds + c]
     void (*transpose)(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns);
     // d[r, :] += a[r, :]

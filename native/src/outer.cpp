@@ -1,4 +1,4 @@
-// Weight gradients C = sum over (t, row) of a^T b. Blocks of `outer_depth` rows are packed: b in panels as weights are, a transposed, 48
+// Weight gradients C = sum over (t, row) of a^T b. Blocks of `outer_depth` rows are packed: b in panels as weights are, a transposed, 96
 // columns at a time, so that the forms' micro-kernel serves here too. Each part owns whole columns of a, or panels of b where a is narrow:
 // no meeting, no shared sums. b is packed by every part for itself, which costs about 1 % and saves a barrier per block.
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace recell {
 
 namespace {
 
-constexpr int64_t block_columns = 6, group_columns = 48;
+constexpr int64_t block_columns = 6, group_columns = 96;
 
 struct Bounds {
     int64_t first, last;
@@ -150,8 +150,10 @@ template <class T> class Outer {
             for (int64_t column = 0; column < columns; column += block_columns) {
                 const int64_t count = std::min(block_columns, columns - column);
                 T* target = c + column * pair.ld + first;
-                for (int64_t r = 0; r < count; ++r) __builtin_prefetch(target + r * pair.ld, 1);
-                k_.gemm(count, a_pointers_ + column, depth_, panel, int(round_up(valid, k_.lanes)), tile_, k_.panel, false);
+                for (int64_t r = 0; r < count; ++r)
+                    for (int64_t i = 0; i < valid; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(target + r * pair.ld + i, 1);
+                const Product<T> product{a_pointers_ + column, depth_, panel};
+                k_.gemm(count, &product, 1, int(round_up(valid, k_.lanes)), tile_, k_.panel, false);
                 k_.add_rows(count, valid, target, pair.ld, tile_, k_.panel);
             }
         }

@@ -9,6 +9,8 @@ namespace recell {
 
 namespace {
 
+constexpr size_t most_products = 8;  // of one call of the micro-kernel
+
 template <class T> struct Address {
     T* first;
     int64_t stride;  // between rows; 0: broadcast
@@ -69,10 +71,14 @@ template <class T> class StageRun {
         const int64_t stride = to_tile ? d.row_stride : k_.slab;
         bool add = form.initial >= 0 || form.segments.empty();
         if (add) fill(form, unit, width, tile, stride);
-        for (const Segment& segment : form.segments) {
-            multiply(run_.program.matrices[size_t(segment.matrix)], unit, width, rows, tile, stride, add);
-            rows += chunk_.rows;
-            add = true;
+        Product<T> products[most_products];
+        for (size_t done = 0; done < form.segments.size(); done += most_products, add = true) {
+            const int count = int(std::min<size_t>(most_products, form.segments.size() - done));
+            for (int i = 0; i < count; ++i, rows += chunk_.rows) {
+                const Matrix& m = run_.program.matrices[size_t(form.segments[done + size_t(i)].matrix)];
+                products[i] = {rows, m.depth(), reinterpret_cast<const T*>(run_.packs + m.pack_offset) + unit * m.depth()};
+            }
+            multiply(products, count, width, tile, stride, add);
         }
         if (!to_tile) write_out(form.destination, unit, width, tile);
         return rows;
@@ -92,11 +98,12 @@ template <class T> class StageRun {
             }
     }
 
-    void multiply(const Matrix& m, int64_t unit, int64_t width, const T** rows, T* tile, int64_t stride, bool add) {
-        const T* packs = reinterpret_cast<const T*>(run_.packs + m.pack_offset) + unit * m.depth();
+    // Panel by panel; the products are left at the last one.
+    void multiply(Product<T>* products, int count, int64_t width, T* tile, int64_t stride, bool add) {
         for (int64_t first = 0; first < width; first += k_.panel) {
             const int64_t panel = std::min<int64_t>(k_.panel, round_up(width - first, k_.lanes));
-            k_.gemm(chunk_.rows, rows, m.depth(), packs + first * m.depth(), int(panel), tile + first, stride, add);
+            k_.gemm(chunk_.rows, products, count, int(panel), tile + first, stride, add);
+            for (int i = 0; i < count; ++i) products[i].panel += k_.panel * products[i].depth;
         }
     }
 
