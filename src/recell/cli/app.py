@@ -39,7 +39,7 @@ def everything(
 
 @app.command(epilog="Example: recell train language-model corpus.txt --out model --cell GRU --epochs 10")
 def train(
-    task: Annotated[str, typer.Argument(help="What to learn: language-model.", metavar="TASK")],
+    task: Annotated[str, typer.Argument(help="What to learn, such as language-model.", metavar="TASK")],
     data: Data,
     out: Annotated[Path, typer.Option(help="The folder for the model and its checkpoints.", metavar="DIR")],
     cell: Annotated[str | None, typer.Option(help="A cell's name, or your own: file.py:Name.")] = None,
