@@ -11,6 +11,7 @@ template <> struct ExpConstants<float> {
     static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
     static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f, log2e = 1.44269504088896341f;
     static constexpr float highest = 89.0f, lowest = -88.0f, denormal_end = -105.0f, tanh_limit = 20.0f;
+    static constexpr float last_finite = 88.37f;  // up to here n <= 127; above, 2^n is infinite while exp(r) - 1 may be negative
     static constexpr int mantissa = 23, bias = 127;
     static constexpr float q[] = {0.5f, 0.16666573381900846f, 0.041666550110305124f, 0.0083637738744055735f, 0.001392692661402190648f};
 };
@@ -18,6 +19,7 @@ template <> struct ExpConstants<double> {
     static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
     static constexpr double ln2_high = 6.93145751953125e-1, ln2_low = 1.42860682030941723212e-6, log2e = 1.44269504088896340736;
     static constexpr double highest = 710.0, lowest = -709.0, denormal_end = -746.0, tanh_limit = 44.0;
+    static constexpr double last_finite = 709.43;
     static constexpr int mantissa = 52, bias = 1023;
     static constexpr double q[] = {0.5000000000000001128,     0.16666666666666667534,    0.041666666666620638584,
                                    0.0083333333333297934996,  0.0013888888918939167785,  0.00019841269864380513295,
@@ -49,10 +51,12 @@ template <class T> RC_INLINE Vec<T> power_of_two(Unsigned<T> n) {
     return as_vector<T>((n + C::bias) << C::mantissa);
 }
 
-// Flushes to 0 below `lowest`, to infinity near `highest`: enough inside sigmoid, tanh and softmax.
+// Flushes to 0 below `lowest`, to infinity above `last_finite`: enough inside sigmoid, tanh and softmax.
 template <class T> RC_INLINE Vec<T> exp_flushed(Vec<T> x) {
+    using C = ExpConstants<T>;
+    x = x > C::last_finite ? splat(C::highest) : x;  // exp(r) - 1 of `highest` is positive: no infinity less infinity
     Vec<T> rounded;
-    Vec<T> m = reduced_expm1<T>(clamp<T>(x, ExpConstants<T>::lowest, ExpConstants<T>::highest), rounded);
+    Vec<T> m = reduced_expm1<T>(x < C::lowest ? splat(C::lowest) : x, rounded);
     Vec<T> scale = power_of_two<T>(as_bits<T>(rounded));
     return m * scale + scale;
 }

@@ -103,6 +103,10 @@ def test_extremes(hand, numbers, op):
         -700,
         800,
         -800,
+        88.5,
+        -88.5,  # here exp(88.5) has no factor 2^n of its own in float32
+        709.6,
+        -709.6,
         np.inf,
         -np.inf,
         np.nan,
