@@ -104,6 +104,11 @@ def _expression(graph: Graph, place: int, names: dict[int, str], style: Style) -
         if node.op == "constant":
             return style.number(node.attributes[0]), _ATOM if node.attributes[0] >= 0 else 4
         return style.leaf(graph, node), _ATOM
+    normal = _normalised(graph, place, names)
+    if normal is not None:
+        value, eps = normal
+        arguments = [_operand(graph, value, names, style, 0), *([style.number(eps)] if eps != 1e-5 else [])]
+        return style.call("normalize", arguments, node), _ATOM
     if row.infix is not None:
         level = _PRECEDENCE[node.op]
         left = _operand(graph, node.inputs[0], names, style, level)
@@ -114,6 +119,25 @@ def _expression(graph: Graph, place: int, names: dict[int, str], style: Style) -
     level = _ATOM if node.op == "transpose" else 0
     arguments = [_operand(graph, i, names, style, level) for i in node.inputs]
     return style.call(node.op, arguments, node), _ATOM
+
+
+def _normalised(graph: Graph, place: int, names: dict[int, str]) -> tuple[int, float] | None:
+    """(value, eps) of a node that is `normalize(value, eps)`: written out, it would repeat the value six times."""
+    nodes = graph.nodes
+    if nodes[place].op != "div":
+        return None
+    centred, deviation = nodes[place].inputs
+    if nodes[centred].op != "sub" or nodes[deviation].op != "sqrt":
+        return None
+    value, mean = nodes[centred].inputs
+    (shifted,) = nodes[deviation].inputs
+    if (nodes[mean].op, nodes[mean].inputs) != ("mean", (value,)) or nodes[shifted].op != "add":
+        return None
+    variance, eps = nodes[shifted].inputs
+    square = nodes[nodes[variance].inputs[0]] if nodes[variance].op == "mean" else nodes[place]
+    if (square.op, square.inputs) != ("mul", (centred, centred)) or nodes[eps].op != "constant":
+        return None
+    return None if names.keys() & {centred, mean, deviation, variance} else (value, nodes[eps].attributes[0])
 
 
 def _text_leaf(graph: Graph, node: Node) -> str:
@@ -188,5 +212,5 @@ def _latex_call(op: str, arguments: list[str], node: Node) -> str:
     if op == "slice":
         start, size = node.attributes
         return rf"{arguments[0]}_{{[{start} : {start + size}]}}"
-    head = OPS[op].latex or rf"\operatorname{{{op.replace('_', ' ')}}}"
+    head = (OPS[op].latex if op in OPS else None) or rf"\operatorname{{{op.replace('_', ' ')}}}"
     return rf"{head}\left({', '.join(arguments)}\right)"
