@@ -58,7 +58,6 @@ def with_mask(graph: Graph) -> Graph:
     states = tuple(replace(s, after=builder.apply("where", (mask, s.after, _entering(graph, s.before)))) for s in graph.states)
     output = tuple(states[s].after if s >= 0 else builder.apply("where", (mask, o, builder.constant(0.0)))
                    for o, s in zip(graph.output, graph.output_states, strict=True))
-    # A value that does not count must not spoil a sum by being NaN, so x is 0 at masked steps.
     return _masked_input(replace(graph, nodes=tuple(builder.nodes), states=states, output=output))
 
 
@@ -71,11 +70,14 @@ def _entering(graph: Graph, before: int) -> int:
 
 
 def _masked_input(graph: Graph) -> Graph:
+    """A value that does not count must not spoil a sum by being NaN: at masked steps x is 0 and the time elapsed 1."""
+    stand_in = {"input": 0.0, "elapsed": 1.0}
+
     def rule(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int | None:
-        if node.op != "input":
+        if node.op not in stand_in:
             return None
         mask = builder.leaf("mask", (), ROW_SCALAR)
-        return builder.apply("where", (mask, copy(builder, node, inputs), builder.constant(0.0)))
+        return builder.apply("where", (mask, copy(builder, node, inputs), builder.constant(stand_in[node.op])))
 
     return rewrite(graph, rule)
 

@@ -117,7 +117,8 @@ def _plan_backward(graph: Graph, derived: derivation.Backward, stash: stashing.S
     given = {*leaves, *stash.values, *outputs, *derived.output_adjoints, *(s.before for s in kept_states), *(s.after for s in kept_states)}
     recurrences = [(leaf, node) for _, leaf, node in derived.state_adjoints]
     wanted = [derived.input_gradient] if derived.input_gradient is not None else []
-    parts = [part for _, nodes in derived.reductions for part in nodes]
+    # Two parameters may have one gradient (two biases of a sum): it is summed once.
+    parts = list(dict.fromkeys(part for _, nodes in derived.reductions for part in nodes))
     return plan_step(derived.nodes, given, recurrences, wanted, parts)
 
 

@@ -106,7 +106,8 @@ class EagerKernel:
         stream = {"elapsed": call.elapsed, "mask": call.mask, "reset": call.reset}[op]
         if stream is None:
             return torch.ones(*call.x.shape[:2], 1, dtype=call.x.dtype, device=call.x.device)
-        return stream.unsqueeze(-1)
+        stream = stream.unsqueeze(-1)
+        return stream if valid is None else torch.where(valid, stream, torch.ones_like(stream))
 
     def _parameters(self, graph: Graph, call: Call) -> dict[int, Tensor]:
         values: dict[int, Tensor] = {}

@@ -86,9 +86,9 @@ class ReferenceKernel:
         valid = present & (np.asarray(call.mask[t])[:, None] != 0) if call.mask is not None else present
         fresh = present & (np.asarray(call.reset[t])[:, None] != 0) if call.reset is not None else np.zeros_like(present)
         entering = tuple(np.where(fresh, s.initial, value) for s, value in zip(self.cell.graph.states, states, strict=True))
-        # A value that does not count must not spoil a sum by being NaN: 0 stands in for it.
+        # A value that does not count must not spoil a sum by being NaN: 0 stands in for x, 1 for the time since the last step.
         x = np.where(valid, call.x[t], 0).astype(self.dtype)
-        elapsed = np.ones((rows, 1)) if call.elapsed is None else np.asarray(call.elapsed[t])[:, None]
+        elapsed = np.ones((rows, 1)) if call.elapsed is None else np.where(valid, np.asarray(call.elapsed[t])[:, None], 1)
         values = self.interpreter.step(x, entering, elapsed, parameters, coins, t)
         return Moment(t, values, valid, present, fresh), entering
 
