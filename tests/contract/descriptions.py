@@ -1,0 +1,89 @@
+"""THE contract tables: what is not described here fails the suite (test_descriptions.py).
+
+A new cell needs a row in CELLS only if it has sizes of its own or can't have 19 and 70 units; every new op needs a row
+in OPS, every new backend one in BACKENDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from recell import cells
+from recell.language.cell import Cell
+from tests.language import cells_written_down
+
+
+@dataclass(frozen=True)
+class Description:
+    """How a cell is tried: odd sizes, and a width of more than one slab of 64 units."""
+
+    hidden: int = 19
+    wide: int = 70
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+# Every cell of the zoo, and the hard cells that are not in it yet.
+CELLS: dict[str, Description] = {
+    "Elman": Description(),
+    "GRU": Description(),
+    "GRUResetBefore": Description(),
+    "Jordan": Description(sizes={"output": 5}),
+    "LSTM": Description(),
+    "PeepholeLSTM": Description(),
+    "ProjectedLSTM": Description(sizes={"projection": 11}),
+    "SCRN": Description(sizes={"context": 7}),
+    "Antisymmetric": Description(),
+    "Clockwork": Description(hidden=21, wide=69),  # three modules of one size
+    "FastGRNN": Description(sizes={"rank": 3}),
+    "Normed": Description(),
+    "PackedLSTM": Description(),
+    "QRNN": Description(),
+    "SLSTM": Description(),
+    "SRU": Description(hidden=19),
+}
+
+
+def cell_named(name: str) -> Cell:
+    return cells.get(name) if name in cells.names() else cells_written_down.CELLS[name]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """`library`: whose arrays it takes. `differentiates`: by its own backward, or by torch's autograd."""
+
+    library: str
+    differentiates: str
+    traces: bool
+    dtypes: tuple[str, ...] = ("float64", "float32")
+
+
+BACKENDS: dict[str, Backend] = {
+    "reference": Backend("numpy", "backward", traces=True),
+    "eager": Backend("torch", "autograd", traces=True),
+    "cpu": Backend("numpy", "backward", traces=False),
+}
+
+# One tolerance a dtype, relative to the largest value of 1 or more: float32 is compared with the float64 reference.
+TOLERANCE = {"float64": 1e-11, "float32": 2e-5}
+DIFFERENCES = 2e-7  # central differences in float64 with a step of 1e-5
+
+# How an op is tried in a cell (test_ops.py): "any" value of the row, "positive" ones, "apart" (the second argument far from
+# 0, so that no value lies at a jump), "ties" (arguments that are equal at places), or why it needs no cell of its own.
+OPS: dict[str, str] = {
+    "add": "any", "sub": "any", "mul": "any", "div": "positive", "mod": "apart", "neg": "any",
+    "sigmoid": "any", "tanh": "any", "relu": "any", "exp": "any", "log": "positive", "sqrt": "positive", "abs": "any",
+    "sin": "any", "cos": "any", "floor": "any", "softplus": "any", "silu": "any",
+    "maximum": "ties", "minimum": "ties", "where": "ties",
+    "lt": "ties", "le": "ties", "gt": "ties", "ge": "ties", "eq": "ties", "ne": "ties",
+    "sum": "any", "mean": "any", "softmax": "any",
+    "input": "every cell", "state": "every cell", "parameter": "every cell", "constant": "Antisymmetric",
+    "elapsed": "Normed", "coin": "Normed", "concat": "PackedLSTM, Clockwork", "slice": "PackedLSTM, Clockwork",
+    "product": "every cell", "matmul": "test_ops.py by its name", "transpose": "Antisymmetric",
+    "mask": "every cell, masked", "reset": "every cell, reset",
+    # made by the derivation and by passes only; their values show in every gradient
+    "adjoint": "derived", "extent": "derived", "pad": "derived", "splat": "derived", "outer_parameters": "derived",
+    "rows": "derived", "columns": "derived", "pad_rows": "derived", "pad_columns": "derived", "outer": "derived",
+    "batch_sum": "derived",
+}  # fmt: skip
+TRIED_ALONE = tuple(name for name, how in OPS.items() if how in ("any", "positive", "apart", "ties"))

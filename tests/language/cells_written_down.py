@@ -1,0 +1,209 @@
+"""The hard cells: each says something that the zoo's cells of today do not. The contract suite runs them too.
+
+Beside each cell stands its step in plain NumPy, by hand from the same equations: an oracle that never saw a graph.
+`p` maps parameter names to arrays, `s` state names to (N, size); a step returns the states' new values and the output.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recell import (
+    abs, cell, coin, concat, dropout, exp, maximum, normalize, sigmoid, softmax, softplus, split, sum, tanh, where,
+)  # fmt: skip
+
+sigm = lambda a: 1 / (1 + np.exp(-a))  # noqa: E731 - one line an equation
+soft = lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True)  # noqa: E731
+
+
+@cell(sizes={"y": "output"}, output="z")
+def Jordan(p, x, y, *, activation=softmax):
+    """Jordan (1986): the state is the network's own output; the logits are a local."""
+    h = tanh(p.W @ x + p.U @ y + p.b)
+    z = p.V @ h + p.c
+    return activation(z)
+
+
+def jordan_step(p, x, s, dt):
+    h = np.tanh(x @ p["W"].T + s["y"] @ p["U"].T + p["b"])
+    z = h @ p["V"].T + p["c"]
+    return {"y": soft(z)}, z
+
+
+@cell(sizes={"s": "context"}, defaults={"context": 40}, output=("h", "s"))
+def SCRN(p, x, h, s, *, alpha=0.95):
+    """Mikolov et al. (2015): a slow context beside a fast hidden state, a size of its own, an output of two parts."""
+    s = (1 - alpha) * (p.B @ x) + alpha * s
+    h = sigmoid(p.P @ s + p.A @ x + p.R @ h)
+    return h, s
+
+
+def scrn_step(p, x, s, dt):
+    context = 0.05 * (x @ p["B"].T) + 0.95 * s["s"]
+    h = sigm(context @ p["P"].T + x @ p["A"].T + s["h"] @ p["R"].T)
+    return {"h": h, "s": context}, np.concatenate([h, context], 1)
+
+
+@cell
+def Clockwork(p, x, h, t, *, periods=(1, 2, 4)):
+    """Koutnik et al. (2014): modules with clocks; a constant tuple, a loop over it, computed names, time."""
+    old = split(h, len(periods))
+    new = []
+    for i, period in enumerate(periods):
+        z = p[f"W_{i}"] @ x + p[f"b_{i}"]
+        for j in range(i, len(periods)):
+            z = z + p[f"U_{i}_{j}"] @ old[j]
+        new.append(where(t % period == 0, tanh(z), old[i]))
+    return concat(*new)
+
+
+def clockwork_step(p, x, s, dt):
+    old = np.split(s["h"], 3, axis=1)
+    new = []
+    for i, period in enumerate((1, 2, 4)):
+        z = x @ p[f"W_{i}"].T + p[f"b_{i}"]
+        for j in range(i, 3):
+            z = z + old[j] @ p[f"U_{i}_{j}"].T
+        due = s["t"][:, 0].astype(int) % period == 0
+        new.append(np.where(due[:, None], np.tanh(z), old[i]))
+    h = np.concatenate(new, 1)
+    return {"h": h, "t": s["t"] + 1}, h
+
+
+@cell(initial={"n": 1.0})
+def SLSTM(p, x, h, c, n, m):
+    """Beck et al. (2024), sLSTM: exponential gates with a running maximum m; the normaliser n starts at 1."""
+    i = p.W_i @ x + p.R_i @ h + p.b_i
+    f = p.W_f @ x + p.R_f @ h + p.b_f
+    z = tanh(p.W_z @ x + p.R_z @ h + p.b_z)
+    o = sigmoid(p.W_o @ x + p.R_o @ h + p.b_o)
+    peak = maximum(f + m, i)
+    i_s = exp(i - peak)
+    f_s = exp(f + m - peak)
+    c = f_s * c + i_s * z
+    n = f_s * n + i_s
+    h = o * (c / maximum(abs(n), 1))
+    return h, c, n, peak
+
+
+def slstm_step(p, x, s, dt):
+    i, f, z, o = (x @ p[f"W_{k}"].T + s["h"] @ p[f"R_{k}"].T + p[f"b_{k}"] for k in "ifzo")
+    peak = np.maximum(f + s["m"], i)
+    c = np.exp(f + s["m"] - peak) * s["c"] + np.exp(i - peak) * np.tanh(z)
+    n = np.exp(f + s["m"] - peak) * s["n"] + np.exp(i - peak)
+    h = sigm(o) * c / np.maximum(np.abs(n), 1)
+    return {"h": h, "c": c, "n": n, "m": peak}, h
+
+
+@cell(output="h")
+def SRU(p, x, c):
+    """Lei et al. (2018): no product of the state, so a scan; the highway forces the state to be as wide as x."""
+    u = p.W @ x
+    f = sigmoid(p.W_f @ x + p.v_f * c + p.b_f)
+    r = sigmoid(p.W_r @ x + p.v_r * c + p.b_r)
+    c = f * c + (1 - f) * u
+    h = r * c + (1 - r) * x
+    return c
+
+
+def sru_step(p, x, s, dt):
+    f = sigm(x @ p["W_f"].T + p["v_f"] * s["c"] + p["b_f"])
+    r = sigm(x @ p["W_r"].T + p["v_r"] * s["c"] + p["b_r"])
+    c = f * s["c"] + (1 - f) * (x @ p["W"].T)
+    return {"c": c}, r * c + (1 - r) * x
+
+
+@cell
+def Antisymmetric(p, x, h, *, gamma=0.1, epsilon=0.2):
+    """Chang et al. (2019): W - W.T, an expression of parameters alone under a product."""
+    h = h + epsilon * tanh((p.W - p.W.T) @ h - gamma * h + p.V @ x + p.b)
+    return h
+
+
+def antisymmetric_step(p, x, s, dt):
+    h = s["h"]
+    h = h + 0.2 * np.tanh(h @ (p["W"] - p["W"].T).T - 0.1 * h + x @ p["V"].T + p["b"])
+    return {"h": h}, h
+
+
+@cell(defaults={"rank": 2})
+def FastGRNN(p, x, h):
+    """Kusupati et al. (2018): low-rank matrices, whose rank is named, and two scalars."""
+    p.matrix("W_2", rows="rank")
+    p.matrix("U_2", rows="rank")
+    u = p.W_1 @ (p.W_2 @ x) + p.U_1 @ (p.U_2 @ h)
+    z = sigmoid(u + p.b_z)
+    n = tanh(u + p.b_n)
+    h = (sigmoid(p.scalar("zeta")) * (1 - z) + sigmoid(p.scalar("nu"))) * n + z * h
+    return h
+
+
+def fast_grnn_step(p, x, s, dt):
+    h = s["h"]
+    u = (x @ p["W_2"].T) @ p["W_1"].T + (h @ p["U_2"].T) @ p["U_1"].T
+    z, n = sigm(u + p["b_z"]), np.tanh(u + p["b_n"])
+    h = (sigm(p["zeta"]) * (1 - z) + sigm(p["nu"])) * n + z * h
+    return {"h": h}, h
+
+
+@cell(sizes={"v": "input"}, output="h")
+def QRNN(p, x, c, v):
+    """Bradbury et al. (2017), window 2: the input of one step ago is a state; the output is a local."""
+    z = tanh(p.W_z @ x + p.V_z @ v + p.b_z)
+    f = sigmoid(p.W_f @ x + p.V_f @ v + p.b_f)
+    o = sigmoid(p.W_o @ x + p.V_o @ v + p.b_o)
+    c = f * c + (1 - f) * z
+    h = o * c
+    return c, x
+
+
+def qrnn_step(p, x, s, dt):
+    z, f, o = (x @ p[f"W_{k}"].T + s["v"] @ p[f"V_{k}"].T + p[f"b_{k}"] for k in "zfo")
+    c = sigm(f) * s["c"] + (1 - sigm(f)) * np.tanh(z)
+    return {"c": c, "v": x}, sigm(o) * c
+
+
+@cell
+def PackedLSTM(p, x, h, c):
+    """An LSTM spelt as one product: concat and split, declared sizes."""
+    z = p.matrix("W", rows="4*hidden") @ concat(x, h) + p.vector("b", rows="4*hidden")
+    i, f, g, o = split(z, 4)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    h = sigmoid(o) * tanh(c)
+    return h, c
+
+
+def packed_lstm_step(p, x, s, dt):
+    i, f, g, o = np.split(np.concatenate([x, s["h"]], 1) @ p["W"].T + p["b"], 4, axis=1)
+    c = sigm(f) * s["c"] + sigm(i) * np.tanh(g)
+    h = sigm(o) * np.tanh(c)
+    return {"h": h, "c": c}, h
+
+
+@cell
+def Normed(p, x, h, dt):
+    """Row operations, coins of both kinds, elapsed time, a number per row, a concat with it: all in one cell."""
+    d = dropout(h, 0.3)
+    z = normalize(p.W @ x + p.U @ d) * p.g + p.b
+    s = sum(z * z)
+    n = softmax(z) * exp(-softplus(p.tau) * dt) + p.scalar("k") * s * coin(like=h, rate=0.4, per="sequence")
+    h = h * sigmoid(p.v @ concat(n, dt)) + n / (1 + s)
+    return h
+
+
+def normed_step(p, x, s, dt):
+    a = x @ p["W"].T + (s["h"] * 0.7 / 0.7) @ p["U"].T  # in evaluation a coin is its expectation
+    centred = a - a.mean(1, keepdims=True)
+    z = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5) * p["g"] + p["b"]
+    total = (z * z).sum(1, keepdims=True)
+    n = soft(z) * np.exp(-np.log1p(np.exp(p["tau"])) * dt) + p["k"] * total * 0.4
+    h = s["h"] * sigm(np.concatenate([n, dt], 1) @ p["v"].T) + n / (1 + total)
+    return {"h": h}, h
+
+
+CELLS = {c.name: c for c in (Jordan, SCRN, Clockwork, SLSTM, SRU, Antisymmetric, FastGRNN, QRNN, PackedLSTM, Normed)}
+STEPS = {
+    "Jordan": jordan_step, "SCRN": scrn_step, "Clockwork": clockwork_step, "SLSTM": slstm_step, "SRU": sru_step,
+    "Antisymmetric": antisymmetric_step, "FastGRNN": fast_grnn_step, "QRNN": qrnn_step, "PackedLSTM": packed_lstm_step,
+    "Normed": normed_step,
+}  # fmt: skip
