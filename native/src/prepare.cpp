@@ -274,6 +274,15 @@ void place_constants(Program& p) {
     }
 }
 
+void note_buffers(Program& p) {
+    p.used.assign(size_t(p.buffers), 0);
+    for (const Operand& o : p.operands)
+        if (o.buffer >= 0) p.used[size_t(o.buffer)] = 1;
+    for (const Matrix& m : p.matrices) p.used[size_t(m.buffer)] = 1;
+    for (const Phase& phase : p.phases)
+        for (const Pair& pair : phase.pairs) p.used[size_t(pair.buffer)] = 1;
+}
+
 }  // namespace
 
 void prepare(Program& p, const Layout& layout) {
@@ -284,6 +293,7 @@ void prepare(Program& p, const Layout& layout) {
         p.outer_elements = std::max(p.outer_elements, outer_scratch(p, phase, layout));
         for (const Pair& pair : phase.pairs) p.step_flops += 2 * p.operand(pair.a).width * p.operand(pair.b).width;
     }
+    note_buffers(p);
     place_packs(p, layout);
     place_accumulators(p);
     place_constants(p);

@@ -116,6 +116,7 @@ struct Program {
     int64_t constant_width = 0;
     std::vector<float> float_constants;    // [constant][constant_width], of the program's type: constants are rows like any other
     std::vector<double> double_constants;
+    std::vector<char> used;        // buffers that must not be NULL
     int64_t step_flops = 0;        // one row of one step of all phases: to choose threads
     int64_t widest_units = 0;      // the widest by_units stage
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int most_parts = 256;
 constexpr int64_t rows_worth_splitting = 5;      // rows of each part: fewer, and the micro-kernel reads weights for too little
-constexpr double run_worth_threads = 4e5;        // flops of a whole run below which waking a team costs more
+constexpr double run_worth_threads = 1e6;        // flops of a whole run below which waking a team costs more
 constexpr double step_worth_barrier = 1e5;       // flops of a step below which meeting costs more
 
 template <class T> Layout layout() {
@@ -38,6 +38,8 @@ void ensure_prepared(Program& p) {
 void check_call(const Program& p, void* const* buffers, const rc_call& call) {
     if (call.steps < 0 || call.rows < 0) fail("rc_run: steps %lld, rows %lld", (long long)call.steps, (long long)call.rows);
     if (p.buffers && !buffers) fail("rc_run: buffers is NULL");
+    for (int i = 0; call.steps && call.rows && i < p.buffers; ++i)
+        if (p.used[size_t(i)] && !buffers[i]) fail("rc_run: buffer %d is NULL", i);
     if (call.keep_packs && !call.packs) fail("rc_run: keep_packs without packs");
     if (reinterpret_cast<uintptr_t>(call.packs) % 64) fail("rc_run: packs must be 64-byte aligned");
     for (int64_t t = 0; call.active && t < call.steps; ++t) {
@@ -72,6 +74,9 @@ template <class T> void bound_rows(Run<T>& run) {
     }
 }
 
+// Weights beyond both L2 caches stream from L3 for every step: with few rows it is better that each part reads only its own units.
+constexpr int64_t weights_worth_splitting = int64_t(2) << 20, rows_hiding_weights = 16;
+
 // Depends on the program and the call alone, never on the real team: the same call gives the same bits.
 template <class T> void choose_split(Run<T>& run) {
     const double step = double(run.program.step_flops), work = step * double(run.valid_rows());
@@ -79,10 +84,11 @@ template <class T> void choose_split(Run<T>& run) {
     run.parts = std::clamp(run.call.threads, 1, most_parts);
     run.split_units = false;
     if (run.parts > 1 && work < run_worth_threads) run.parts = 1;
-    if (run.parts == 1 || widest_step >= rows_worth_splitting * run.parts) return;
+    const bool heavy = run.program.pack_bytes > weights_worth_splitting;
+    if (run.parts == 1 || widest_step >= (heavy ? rows_hiding_weights : rows_worth_splitting) * run.parts) return;
     if (step * double(widest_step) >= step_worth_barrier && run.program.widest_units > run.kernels.slab)
         run.split_units = true;
-    else if (widest_step < 2 * run.parts)
+    else if (widest_step < 2 * run.parts)  // too narrow for units: a row or two each
         run.parts = 1;
 }
 

@@ -36,7 +36,7 @@ struct Job {
     const Gomp* gomp = nullptr;
 };
 
-// The own pool's threads sleep between regions; one region at a time.
+// Between regions the own pool's threads wait in a bounded spin, then sleep; one region at a time.
 class OwnPool {
   public:
     bool run(int threads, Job job) {
@@ -49,20 +49,30 @@ class OwnPool {
             count_ = count;
             pending_ = count - 1;
             ++generation_;
+            if (sleepers_) wake_.notify_all();
         }
-        wake_.notify_all();
         job.function(job.data, 0, count);
+        if (spin([this] { return pending_ == 0; })) return true;
         std::unique_lock lock(mutex_);
         done_.wait(lock, [this] { return pending_ == 0; });
         return true;
     }
 
   private:
+    // Waking a sleeping thread takes longer than a small step: worth about 50 us of spinning.
+    template <class F> static bool spin(F ready) {
+        for (int i = 0; i < 4096; ++i) {
+            if (ready()) return true;
+            pause_processor();
+        }
+        return false;
+    }
+
     // How many threads there are, the caller among them; fewer than asked for when the system gives no more.
     int grow(int threads) {
-        while (int(size_) + 1 < threads) {
+        while (size_ + 1 < threads) {
             try {
-                std::thread(&OwnPool::work, this, size_ + 1, generation_).detach();
+                std::thread(&OwnPool::work, this, size_ + 1, generation_.load()).detach();
             } catch (const std::system_error&) {
                 break;
             }
@@ -73,24 +83,30 @@ class OwnPool {
 
     void work(int id, unsigned long seen) {
         for (;;) {
+            spin([&] { return generation_ != seen; });
             std::unique_lock lock(mutex_);
+            ++sleepers_;
             wake_.wait(lock, [&] { return generation_ != seen; });
+            --sleepers_;
             seen = generation_;
             if (id >= count_) continue;
             const Job job = job_;
             const int count = count_;
             lock.unlock();
             job.function(job.data, id, count);
-            lock.lock();
-            if (--pending_ == 0) done_.notify_one();
+            if (--pending_ == 0) {
+                lock.lock();  // the caller is either still spinning or already waits: it cannot miss this
+                done_.notify_one();
+            }
         }
     }
 
     std::mutex region_, mutex_;
     std::condition_variable wake_, done_;
     Job job_{};
-    int size_ = 0, count_ = 0, pending_ = 0;
-    unsigned long generation_ = 0;
+    int size_ = 0, count_ = 0, sleepers_ = 0;
+    std::atomic<int> pending_{0};
+    std::atomic<unsigned long> generation_{0};
 };
 
 OwnPool& own_pool() {
@@ -98,10 +114,8 @@ OwnPool& own_pool() {
     return *pool;
 }
 
-void watch_forks() {
-    static const int once = pthread_atfork(nullptr, nullptr, [] { forked = true; });
-    (void)once;
-}
+// Registered when the library is loaded: the first run may already be a child's.
+[[maybe_unused]] const int watching_forks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
 void gomp_entry(void* data) {
     const Job& job = *static_cast<const Job*>(data);
@@ -120,7 +134,6 @@ void set_team(void* parallel, void* thread_num, void* num_threads) {
 }
 
 void run_team(int threads, TeamFunction function, void* data) {
-    watch_forks();
     Job job{function, data, gomp.load(std::memory_order_acquire)};
     if (threads > 1 && !forked) {
         if (job.gomp) return job.gomp->parallel(gomp_entry, &job, unsigned(threads), 0);

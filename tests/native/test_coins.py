@@ -33,7 +33,7 @@ def coins(seed, layer, direction, number, rows, units, step, rate):
 @pytest.mark.parametrize("by_rows", (0, 1))
 @pytest.mark.parametrize("per_step", (0, 1))
 def test_coins(hand, numbers, assert_same, where, threads, by_rows, per_step):
-    steps, rows, units, seed = 9, 23, 133, 0x123456789ABCDEF0
+    steps, rows, units, seed = 9, 230, 133, 0x123456789ABCDEF0
     out, names = numbers.empty(steps, rows, units), np.random.default_rng(1).permutation(1000)[:rows]
     hand.loop(0) if where == "loop" else hand.everywhere()
     hand.stage(by_rows)

@@ -39,6 +39,27 @@ def test_stages(hand, numbers, assert_close, steps, rows, threads, is_ragged, wi
     assert_close(out, expected, 4)
 
 
+@pytest.mark.parametrize("by_rows", (0, 1))
+@pytest.mark.parametrize("rows", (1, 3))
+def test_few_rows(hand, numbers, assert_close, rows, by_rows):
+    """Threads share the rows and split the units; a following by_rows stage reads all of them."""
+    x, w, out = numbers(2, rows, 300), numbers(1111, 300, scale=0.1), numbers.empty(2, rows, 1111)
+    total = numbers.empty(1111)
+    hand.everywhere()
+    hand.stage(0)
+    tile, result = hand.tile(1111), hand.memory(out, library.STEP)
+    hand.form(tile, -1)
+    hand.segment(hand.weight(w), hand.memory(x, library.STEP))
+    hand.point("exp", result, tile)
+    hand.stage(by_rows)
+    hand.point("mul", result, result, hand.constant(2.0))
+    hand.point("accumulate", hand.sums(total), result)
+    hand.run(2, rows, threads=2)
+    expected = 2 * np.exp(x @ w.T)
+    assert_close(out, expected, 8)
+    assert_close(total, expected.sum((0, 1)), 8)
+
+
 @pytest.mark.parametrize("slot", (library.ROLL_NEW, library.ROLL_PREVIOUS, library.ROW))
 def test_refusals(hand, numbers, slot):
     out = numbers(2, 3, 5)

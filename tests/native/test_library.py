@@ -78,3 +78,12 @@ def test_forced_instruction_set(isa):
     code = "from recell.compiler.backends.cpu import library as l; print(l.load().rc_isa().decode())"
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "RECELL_ISA": isa}, capture_output=True, text=True)
     assert done.stdout.strip() == isa or f"RECELL_ISA={isa}" in done.stderr
+
+
+def test_missing_buffer(hand, numbers):
+    out = numbers(2, 5, 3)
+    hand.everywhere()
+    hand.stage(0)
+    hand.point("copy", hand.memory(out, library.STEP), hand.constant(0.0))
+    with pytest.raises(RecellError, match="buffer 0 is NULL"):
+        hand.program.run([None] * 64, library.CallArguments(2, 5, threads=1))

@@ -64,7 +64,7 @@ def test_elman(hand, numbers, assert_close, kind, roll, reverse, backward, threa
     """A forward loop follows the cell's direction, a backward one runs against it. NEW and PREVIOUS follow the cell."""
     if backward and not roll:
         pytest.skip("a backward loop's own states do not lie in the cell's slots")
-    steps, rows, inputs, hidden = 7, 13, 19, 71
+    steps, rows, inputs, hidden = 7, 29, 19, 71
     arrays = elman(hand, numbers, steps, rows, inputs, hidden, roll, backward)
     active = active_of(kind, steps, rows)
     for t, n in enumerate(active if active is not None else ()):

@@ -30,7 +30,7 @@ def spoil(array, active):
 @pytest.mark.parametrize("threads", (1, 2, 3))
 @pytest.mark.parametrize(
     ("steps", "rows", "wide_a", "wide_b"),
-    ((1, 1, 1, 1), (3, 5, 7, 70), (40, 23, 53, 133), (9, 50, 200, 3), (5, 9, 3, 300)),
+    ((1, 1, 1, 1), (3, 5, 7, 70), (40, 23, 53, 133), (9, 50, 200, 3), (50, 9, 3, 300)),
 )
 def test_pairs(hand, numbers, assert_close, steps, rows, wide_a, wide_b, threads, is_ragged):
     """Two pairs share a, two share b; one of the results is a part of a wider matrix."""
@@ -86,7 +86,7 @@ def test_nothing_to_sum(hand, numbers, assert_same):
 @pytest.mark.parametrize("by_rows", (0, 1))
 def test_accumulators(hand, numbers, assert_close, where, by_rows, threads, is_ragged):
     """A vector's gradient; a scalar's, summed over units too; a row scalar's, counted once. Written, not added."""
-    steps, rows, wide = 8, 40, 150
+    steps, rows, wide = 8, 300, 150  # enough for several threads
     active = ragged(steps, rows) if is_ragged else None
     x, s = numbers(steps, rows, wide), numbers(steps, rows, 1)
     spoil(x, active)
