@@ -79,9 +79,9 @@ def compare_losses(model: LanguageModel, train: str, held_out: str) -> None:
     figures = model.evaluate([held_out])
     vocabulary = model.vocabulary_
     counted = WittenBell(5, len(vocabulary)).fit(vocabulary.encode(train)).nats(vocabulary.encode(held_out))
-    print(f"\nheld out, all {figures['tokens']:,} characters    nats    bits per character")
+    print(f"\n{'all ' + format(figures['tokens'], ',') + ' held-out characters':<34}{'nats':>8}{'bits per character':>22}")
     for name, nats in (("recell LSTM, 256 units", figures["nats_per_token"]), ("5-gram, Witten-Bell", counted)):
-        print(f"{name:<36}{nats:8.4f}{nats / math.log(2):8.4f}")
+        print(f"{name:<34}{nats:8.4f}{nats / math.log(2):22.4f}")
 
 
 def compare_speeds(train: str) -> None:
@@ -100,10 +100,10 @@ def compare_speeds(train: str) -> None:
                 if number >= WARM:
                     seconds[name].append(taken)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"\ntraining, {torch.get_num_threads()} threads                 characters per second")
+    print(f"\n{f'training, {torch.get_num_threads()} threads, medians':<34}{'characters per second':>30}")
     for name, median in medians.items():
-        print(f"{name:<36}{BATCH_SIZE * WINDOW / median:12,.0f}")
-    print(f"recell / torch                      {medians['torch.nn.LSTM'] / medians['recell LSTM']:12.2f}x")
+        print(f"{name:<34}{BATCH_SIZE * WINDOW / median:30,.0f}")
+    print(f"{'recell / torch':<34}{medians['torch.nn.LSTM'] / medians['recell LSTM']:29.2f}x")
 
 
 def stepper(network: nn.Module, numbers):

@@ -19,6 +19,9 @@ def test_folding_keeps_every_character_and_no_line_passes_the_width() -> None:
     assert folded.replace("\n", "") == text.replace("\n", "")
     assert all(terminal_width(line) <= 5 for line in folded.split("\n"))
     assert fold("ab语c", 3) == "ab\n语c"
+    assert fold("one two three", 9) == "one two \nthree"
+    assert fold("a语语", 2) == "a\n语\n语"
+    assert fold("a 语", 3) == "a \n语"
 
 
 def test_a_character_wider_than_the_line_stands_alone() -> None:

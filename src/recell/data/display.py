@@ -20,7 +20,10 @@ def terminal_width(text: str) -> int:
 
 
 def fold(text: str, columns: int) -> str:
-    """``text`` with a line break before every character that would pass ``columns``; its own breaks stay."""
+    """``text`` broken into lines of at most ``columns``, after a space where a line has one; its own breaks stay.
+
+    No character is lost: without the added line breaks the text is the same.
+    """
     lines: list[str] = []
     for line in text.split("\n"):
         lines.extend(_fold_line(line, columns))
@@ -28,11 +31,15 @@ def fold(text: str, columns: int) -> str:
 
 
 def _fold_line(line: str, columns: int) -> list[str]:
-    pieces, start, width = [], 0, 0
+    pieces: list[str] = []
+    start = width = after_space = 0
     for index, character in enumerate(line):
         wide = character_width(character)
-        if width + wide > columns and width > 0:
-            pieces.append(line[start:index])
-            start, width = index, 0
+        while width + wide > columns and width > 0:
+            cut = after_space if after_space > start else index
+            pieces.append(line[start:cut])
+            start, width = cut, terminal_width(line[cut:index])
         width += wide
+        if character == " ":
+            after_space = index + 1
     return [*pieces, line[start:]]
