@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,6 +67,15 @@ def test_what_is_no_modifier() -> None:
 
 def test_reached_as_a_module() -> None:
     assert recell.modifiers.layer_norm is layer_norm
+
+
+def test_every_modifier_has_laws_of_its_own() -> None:
+    here = Path(__file__).parent
+    files = {"dilation": "test_dilation.py", "layer_norm": "test_layer_norm.py", "recurrent_dropout": "test_dropouts.py",
+             "weight_drop": "test_dropouts.py", "zoneout": "test_zoneout.py"}  # fmt: skip
+    assert set(files) == set(recell.modifiers.__all__)
+    for name, file in files.items():
+        assert f"with_({name}(" in (here / file).read_text(encoding="utf-8")
 
 
 def test_equations_say_normalize() -> None:

@@ -14,14 +14,15 @@ from tests.language.modifiers import laws
 STEPS = 7
 
 
-def interleaved(plain: Cell, k: int, *modifiers: object) -> None:
+def interleaved(plain: Cell, k: int) -> None:
     """Steps j, j + k, j + 2k, ... of the dilated cell are a run of the plain cell of their own."""
     dilated = plain.with_(dilation(k))
     hidden = 6 if plain.uses_time else 5  # the clockwork cell has three modules of one size
     case = harness.make(dilated, harness.sizes_of(dilated, hidden), steps=STEPS)
-    case = replace(case, states=tuple(np.zeros_like(v) if s.size is None else v for s, v in zip(dilated.states, case.states, strict=True)))
     own = [s.name for s in plain.states]
     values = dict(zip((s.name for s in dilated.states), case.states, strict=True))
+    values |= {"t": np.zeros((case.rows, 1))} if plain.uses_time else {}
+    case = replace(case, states=tuple(values.values()))
     found = harness.forward(case, "reference")
     for j in range(k):
         delay = k - 1 - j  # step j reads the oldest copy, the step after it the next younger one
