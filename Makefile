@@ -42,7 +42,7 @@ test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 check: setup
-	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/ruff check --output-format concise src tests examples benchmarks
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q -n $(JOBS) --doctest-modules src
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m 'not slow' tests/test_house.py tests/graph tests/language
