@@ -11,10 +11,6 @@ using recell::CoinRow;
 // 1.0 / 0.0 from a comparison's all-ones mask.
 template <class T> RC_INLINE Vec<T> truth(Int<T> mask) { return as_vector<T>((Unsigned<T>)mask & as_bits<T>(splat(T(1)))); }
 
-RC_INLINE float libm_log(float x) { return __builtin_logf(x); }
-RC_INLINE double libm_log(double x) { return __builtin_log(x); }
-RC_INLINE float libm_log1p(float x) { return __builtin_log1pf(x); }
-RC_INLINE double libm_log1p(double x) { return __builtin_log1p(x); }
 RC_INLINE float libm_sin(float x) { return __builtin_sinf(x); }
 RC_INLINE double libm_sin(double x) { return __builtin_sin(x); }
 RC_INLINE float libm_cos(float x) { return __builtin_cosf(x); }
@@ -51,7 +47,7 @@ RC_UNARY(Sigmoid, sigmoid<T>(a))
 RC_UNARY(Tanh, tanh<T>(a))
 RC_UNARY(Relu, a < T(0) ? Vec<T>{} : a)  // NaN < 0 is false: it stays
 RC_UNARY(Exp, exp_full<T>(a))
-RC_UNARY(Log, each<T>(a, [](T x) { return libm_log(x); }))
+RC_UNARY(Log, log<T>(a))
 RC_UNARY(Sqrt, each<T>(a, [](T x) { return libm_sqrt(x); }))
 RC_UNARY(Abs, as_vector<T>(as_bits<T>(a) << 1 >> 1))
 RC_UNARY(Sin, each<T>(a, [](T x) { return libm_sin(x); }))
@@ -60,7 +56,7 @@ RC_UNARY(Floor, each<T>(a, [](T x) { return libm_floor(x); }))
 RC_UNARY(Silu, a * sigmoid<T>(a))
 RC_UNARY(Reciprocal, T(1) / a)
 // max(a, 0) + log1p(exp(-|a|)): neither overflows nor loses a small result.
-RC_UNARY(Softplus, (a < T(0) ? Vec<T>{} : a) + each<T>(exp_flushed<T>(-Abs<T>::apply(a, a, a)), [](T x) { return libm_log1p(x); }))
+RC_UNARY(Softplus, (a < T(0) ? Vec<T>{} : a) + log1p_unit<T>(exp_flushed<T>(-Abs<T>::apply(a, a, a))))
 RC_BINARY(Add, a + b)
 RC_BINARY(Sub, a - b)
 RC_BINARY(Mul, a * b)

@@ -83,4 +83,33 @@ template <class T> RC_INLINE Vec<T> tanh(Vec<T> x) {
     return e / (e + T(2));
 }
 
+// 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...), with `terms` terms after the first.
+template <class T, int terms> RC_INLINE Vec<T> twice_atanh(Vec<T> s) {
+    Vec<T> square = s * s, series{};
+    for (int n = terms; n > 0; --n) series = (series + T(1) / T(2 * n + 1)) * square;
+    return (s + s) * series + (s + s);
+}
+
+// log(x) = e ln 2 + log(m), sqrt(1/2) <= m < sqrt(2), log(m) = 2 atanh((m - 1) / (m + 1)): right relative to log(x) near 1.
+template <class T> RC_INLINE Vec<T> log(Vec<T> x) {
+    using C = ExpConstants<T>;
+    constexpr bool single = sizeof(T) == 4;
+    constexpr T least_normal = single ? T(1.17549435e-38) : T(2.2250738585072014e-308), lift = single ? T(1 << 24) : T(1LL << 54);
+    const Int<T> denormal = x < least_normal;
+    const Unsigned<T> root = as_bits<T>(splat(T(0.70710678118654752440)));
+    const Unsigned<T> bits = as_bits<T>(denormal ? x * lift : x) - root;
+    const Unsigned<T> mask = ((Unsigned<T>{} + 1) << C::mantissa) - 1;
+    const Vec<T> m = as_vector<T>((bits & mask) + root);
+    Vec<T> e = __builtin_convertvector((Int<T>)bits >> C::mantissa, Vec<T>);
+    e = denormal ? e - T(single ? 24 : 54) : e;
+    const Vec<T> mantissa_log = twice_atanh<T, single ? 4 : 10>((m - T(1)) / (m + T(1)));
+    Vec<T> y = e * C::ln2_high + (e * C::ln2_low + mantissa_log);
+    y = x == T(0) ? splat(-T(__builtin_inf())) : y;
+    y = x < T(0) ? splat(T(__builtin_nan(""))) : y;
+    return (x == T(__builtin_inf())) | (x != x) ? x : y;
+}
+
+// log(1 + y) for 0 <= y <= 1.
+template <class T> RC_INLINE Vec<T> log1p_unit(Vec<T> y) { return twice_atanh<T, sizeof(T) == 4 ? 6 : 16>(y / (y + T(2))); }
+
 }  // namespace
