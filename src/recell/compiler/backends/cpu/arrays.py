@@ -13,7 +13,7 @@ def is_torch(array: Any) -> bool:
 
 def address(array: Any) -> int:
     """Where the first element lies; the array must be contiguous."""
-    return array.data_ptr() if hasattr(array, "data_ptr") else array.ctypes.data
+    return array.data_ptr() if hasattr(array, "data_ptr") else array.__array_interface__["data"][0]
 
 
 def empty(like: Any, shape: tuple[int, ...], *, zero: bool = False) -> Any:

@@ -32,6 +32,7 @@ class Assembled:
 
     program: Program
     layout: Layout
+    values: tuple[int, ...]  # the parameter values that it reads
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ def _assemble(step: StepPlan, layout: Layout, plan: Plan, *, double: bool, backw
               states: Mapping[int, tuple[Place, Place, Place, Place]], accumulators: Mapping[int, int]) -> Assembled:
     emitter = Emitter(double=double)
     Lowering(step, layout, plan.sizes, emitter, backward=backward, states=states, accumulators=accumulators).emit()
-    return Assembled(emitter.finish(len(layout.buffers)), layout)
+    values = tuple(node for kind, node in layout.index if kind == "value")
+    return Assembled(emitter.finish(len(layout.buffers)), layout, values)
 
 

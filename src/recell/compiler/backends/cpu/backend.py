@@ -62,11 +62,15 @@ class CpuKernel:
         return backward_program(self.plan, double=self.double)
 
     @cached_property
-    def _values(self) -> ParameterValues:
+    def _values(self) -> ParameterValues | None:
+        """What is computed of parameters alone; None where the programs and gradients read leaf parameters only."""
         graph = self.plan.graph
-        # Both steps read parameter values; the derived nodes begin with the forward step's own.
-        read = {i for n in self.plan.derived.nodes for i in n.inputs if i < len(graph.nodes)}
-        return ParameterValues(graph.nodes, self.sizes, sorted(i for i in read if not graph.nodes[i].shape.is_row))
+        epilogue = {i for n in self.plan.derived.nodes[len(graph.nodes):] if not n.shape.is_row for i in n.inputs}
+        epilogue = {i for i in epilogue if i < len(graph.nodes) and not graph.nodes[i].shape.is_row}
+        read = {*self._saving.values, *self._backward.values, *epilogue}
+        if all(graph.nodes[i].op in ("parameter", "constant", "extent") for i in read):
+            return None
+        return ParameterValues(graph.nodes, self.sizes, sorted(read))
 
     @cached_property
     def _gradients(self) -> ParameterGradients:
@@ -104,7 +108,7 @@ class CpuKernel:
     def _parameter_values(self, call: Call) -> dict[int, Any]:
         graph = self.plan.graph
         leaves = {p.node: call.parameters[i] for i, p in enumerate(graph.parameters)}
-        if all(place in leaves for place in self._values.order):
+        if self._values is None:
             return leaves
         known = {place: arrays.as_numpy(a) for place, a in leaves.items()}
         dtype = np.dtype(np.float64 if self.double else np.float32)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 from recell.compiler.backends.cpu.library import load
 from recell.errors import RecellError
 
@@ -11,12 +9,15 @@ from recell.errors import RecellError
 class Block:
     """One block; `address` is valid as long as this object lives."""
 
-    __slots__ = ("__weakref__", "address")
+    __slots__ = ("_free", "address")
 
     def __init__(self, size: int) -> None:
         library = load()
-        pointer = library.rc_alloc(max(size, 64))
-        if not pointer:
+        self._free = library.rc_free  # at interpreter exit the module may be gone before the block
+        self.address: int = library.rc_alloc(max(size, 64)) or 0
+        if not self.address:
             raise RecellError(f"memory is out: a workspace of {size} bytes was wanted; use shorter sequences or smaller batches")
-        self.address: int = pointer
-        weakref.finalize(self, library.rc_free, pointer).atexit = False
+
+    def __del__(self) -> None:
+        if getattr(self, "address", 0):
+            self._free(self.address)
