@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from recell.errors import CellError
@@ -100,11 +101,11 @@ class Graph:
         """Node -> the last name its author gave it."""
         return {node: name for name, node in self.names}
 
-    @property
+    @cached_property
     def uses_elapsed(self) -> bool:
         return any(node.op == "elapsed" for node in self.nodes)
 
-    @property
+    @cached_property
     def has_coins(self) -> bool:
         return any(node.op == "coin" for node in self.nodes)
 
