@@ -1,5 +1,6 @@
 // The counter generator of coins: h = 0x9E3779B9; for k in (seed low, seed high, layer, direction, op number, row, unit, step):
-// h = mix(h ^ k); the coin is 1 where h < rate * 2^32. The same on every backend. Internal linkage: also compiled per instruction set.
+// h = mix(h ^ k); the coin is 1 where h < rate * 2^32. The same on every backend. Internal linkage: also compiled per
+// instruction set.
 #pragma once
 #include <cstdint>
 

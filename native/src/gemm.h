@@ -1,4 +1,5 @@
-// The micro-kernel: a block of rows times a panel of vectors, accumulators in registers, A broadcast from row pointers, B packed.
+// The micro-kernel: a block of rows times a panel of vectors, accumulators in registers, A broadcast from row pointers, B
+// packed.
 #pragma once
 #include "kernels.h"
 #include "simd.h"

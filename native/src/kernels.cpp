@@ -1,4 +1,5 @@
-// One instruction set's tables. CMake compiles this file once per set, with its flags and RECELL_TABLE = avx512, avx2 or baseline.
+// One instruction set's tables. CMake compiles this file once per set, with its flags and RECELL_TABLE = avx512, avx2 or
+// baseline.
 #include "kernels.h"
 
 #include "gemm.h"

@@ -1,5 +1,5 @@
-// What one instruction set provides to the engine: a table of functions on raw pointers. The engine itself is compiled once, for the
-// baseline, and calls through this table.
+// What one instruction set provides to the engine: a table of functions on raw pointers. The engine itself is compiled once,
+// for the baseline, and calls through this table.
 #pragma once
 #include <cstdint>
 
@@ -7,8 +7,8 @@
 
 namespace recell {
 
-// One pointwise instruction on a tile of rows x width. d and p[i] are the first elements, ds and s[i] the distances between rows (0: the
-// row is broadcast). d may equal a p[i] of the same stride.
+// One pointwise instruction on a tile of rows x width. d and p[i] are the first elements, ds and s[i] the distances between
+// rows (0: the row is broadcast). d may equal a p[i] of the same stride.
 template <class T> using PointFunction = void (*)(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s);
 
 // One matrix product of a sum: row pointers, their length, and one weight panel packed [k][width], 64-byte aligned.
@@ -30,8 +30,8 @@ template <class T> struct Kernels {
     int slab;           // elements of a slab of units: whole panels
     PointFunction<T> point[op_count];  // null: the engine runs that op itself
 
-    // c[r, 0:width] (ldc) = (add ? c : 0) + the sum over products of rows[r] @ panel, for any number of rows. width: whole vectors, at most
-    // a panel. All products stay in registers until the sum is complete.
+    // c[r, 0:width] (ldc) = (add ? c : 0) + the sum over products of rows[r] @ panel, for any number of rows. width: whole
+    // vectors, at most a panel. All products stay in registers until the sum is complete.
     void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, bool add);
     // destination[c * ldd + r] = source[r * lds + c]
     void (*transpose)(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns);

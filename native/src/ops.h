@@ -13,17 +13,17 @@ enum class OpKind {
 };
 
 // X(name, arity, kind)
-#define RC_OPS(X)                                                                                                                       \
-    X(copy, 1, elementwise) X(splat, 1, splat)                                                                                          \
-    X(add, 2, elementwise) X(sub, 2, elementwise) X(mul, 2, elementwise) X(div, 2, elementwise) X(mod, 2, elementwise)                  \
-    X(neg, 1, elementwise) X(fma, 3, elementwise) X(fms, 3, elementwise) X(fnma, 3, elementwise)                                        \
-    X(sigmoid, 1, elementwise) X(tanh, 1, elementwise) X(relu, 1, elementwise) X(exp, 1, elementwise) X(log, 1, elementwise)            \
-    X(sqrt, 1, elementwise) X(abs, 1, elementwise) X(sin, 1, elementwise) X(cos, 1, elementwise) X(floor, 1, elementwise)               \
-    X(softplus, 1, elementwise) X(silu, 1, elementwise) X(reciprocal, 1, elementwise)                                                   \
-    X(maximum, 2, elementwise) X(minimum, 2, elementwise) X(where, 3, elementwise)                                                      \
-    X(lt, 2, elementwise) X(le, 2, elementwise) X(gt, 2, elementwise) X(ge, 2, elementwise) X(eq, 2, elementwise)                       \
-    X(ne, 2, elementwise)                                                                                                               \
-    X(sum, 1, reduction) X(mean, 1, reduction) X(max, 1, reduction) X(softmax, 1, row)                                                  \
+#define RC_OPS(X)                                                                                                              \
+    X(copy, 1, elementwise) X(splat, 1, splat)                                                                                 \
+    X(add, 2, elementwise) X(sub, 2, elementwise) X(mul, 2, elementwise) X(div, 2, elementwise) X(mod, 2, elementwise)         \
+    X(neg, 1, elementwise) X(fma, 3, elementwise) X(fms, 3, elementwise) X(fnma, 3, elementwise)                               \
+    X(sigmoid, 1, elementwise) X(tanh, 1, elementwise) X(relu, 1, elementwise) X(exp, 1, elementwise) X(log, 1, elementwise)   \
+    X(sqrt, 1, elementwise) X(abs, 1, elementwise) X(sin, 1, elementwise) X(cos, 1, elementwise) X(floor, 1, elementwise)      \
+    X(softplus, 1, elementwise) X(silu, 1, elementwise) X(reciprocal, 1, elementwise)                                          \
+    X(maximum, 2, elementwise) X(minimum, 2, elementwise) X(where, 3, elementwise)                                             \
+    X(lt, 2, elementwise) X(le, 2, elementwise) X(gt, 2, elementwise) X(ge, 2, elementwise) X(eq, 2, elementwise)              \
+    X(ne, 2, elementwise)                                                                                                      \
+    X(sum, 1, reduction) X(mean, 1, reduction) X(max, 1, reduction) X(softmax, 1, row)                                         \
     X(accumulate, 1, accumulate) X(coin, 1, coin)
 
 #define RC_OP_ENUM(name, arity, kind) op_##name,

@@ -1,6 +1,7 @@
-// Weight gradients C = sum over (t, row) of a^T b. Blocks of `outer_depth` rows are packed: b in panels as weights are, a transposed, 96
-// columns at a time, so that the forms' micro-kernel serves here too. Each part owns whole columns of a, or panels of b where a is narrow:
-// no meeting, no shared sums. b is packed by every part for itself, which costs about 1 % and saves a barrier per block.
+// Weight gradients C = sum over (t, row) of a^T b. Blocks of `outer_depth` rows are packed: b in panels as weights are, a
+// transposed, 96 columns at a time, so that the forms' micro-kernel serves here too. Each part owns whole columns of a, or
+// panels of b where a is narrow: no meeting, no shared sums. b is packed by every part for itself, which costs about 1 % and
+// saves a barrier per block.
 #include <algorithm>
 #include <cstring>
 

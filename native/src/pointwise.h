@@ -28,17 +28,17 @@ template <class T> RC_INLINE T modulo(T a, T b) {
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-#define RC_UNARY(Name, expression)                                                                                                      \
-    template <class T> struct Name {                                                                                                    \
-        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T>, Vec<T>) { return expression; }                                                  \
+#define RC_UNARY(Name, expression)                                                                                             \
+    template <class T> struct Name {                                                                                           \
+        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T>, Vec<T>) { return expression; }                                         \
     };
-#define RC_BINARY(Name, expression)                                                                                                     \
-    template <class T> struct Name {                                                                                                    \
-        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T>) { return expression; }                                                \
+#define RC_BINARY(Name, expression)                                                                                            \
+    template <class T> struct Name {                                                                                           \
+        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T>) { return expression; }                                       \
     };
-#define RC_TERNARY(Name, expression)                                                                                                    \
-    template <class T> struct Name {                                                                                                    \
-        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T> c) { return expression; }                                              \
+#define RC_TERNARY(Name, expression)                                                                                           \
+    template <class T> struct Name {                                                                                           \
+        static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T> c) { return expression; }                                     \
     };
 
 RC_UNARY(Copy, a)

@@ -1,4 +1,5 @@
-// Completes a program before its first run: checks what only the whole shows, lays out packs and scratch, gives registers their slots.
+// Completes a program before its first run: checks what only the whole shows, lays out packs and scratch, gives registers their
+// slots.
 #include <algorithm>
 #include <map>
 

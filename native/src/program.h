@@ -1,5 +1,5 @@
-// A program as data: operands, matrices, phases of stages of forms and points. Built by api.cpp through ProgramBuilder calls (program.cpp),
-// completed once by prepare.cpp, then read only.
+// A program as data: operands, matrices, phases of stages of forms and points. Built by api.cpp through ProgramBuilder calls
+// (program.cpp), completed once by prepare.cpp, then read only.
 #pragma once
 #include <cstdint>
 #include <mutex>

@@ -74,7 +74,8 @@ template <class T> void bound_rows(Run<T>& run) {
     }
 }
 
-// Weights beyond both L2 caches stream from L3 for every step: with few rows it is better that each part reads only its own units.
+// Weights beyond both L2 caches stream from L3 for every step: with few rows it is better that each part reads only its own
+// units.
 constexpr int64_t weights_worth_splitting = int64_t(2) << 20, rows_hiding_weights = 16;
 
 // Depends on the program and the call alone, never on the real team: the same call gives the same bits.

@@ -1,5 +1,5 @@
-// Vectors of one instruction set. Included only by kernels.cpp, which is compiled once per instruction set: everything is in an anonymous
-// namespace, for a weak AVX-512 symbol must never be run by the baseline.
+// Vectors of one instruction set. Included only by kernels.cpp, which is compiled once per instruction set: everything is in an
+// anonymous namespace, for a weak AVX-512 symbol must never be run by the baseline.
 #pragma once
 #include <cstdint>
 #if defined(__AVX__)

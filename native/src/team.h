@@ -1,5 +1,5 @@
-// Threads: torch's OpenMP team when it was handed over, else an own pool. torch's worker spins for milliseconds after each parallel region
-// and would fight a second pool; through the same GOMP_parallel it does not.
+// Threads: torch's OpenMP team when it was handed over, else an own pool. torch's worker spins for milliseconds after each
+// parallel region and would fight a second pool; through the same GOMP_parallel it does not.
 #pragma once
 #include <atomic>
 
@@ -12,7 +12,8 @@ using TeamFunction = void (*)(void* data, int id, int count);
 void run_team(int threads, TeamFunction function, void* data);
 void set_team(void* gomp_parallel, void* get_thread_num, void* get_num_threads);
 
-// All real threads of one region meet. Spins for a bounded time, then yields: the team may have more threads than there are cores.
+// All real threads of one region meet. Spins for a bounded time, then yields: the team may have more threads than there are
+// cores.
 class Barrier {
   public:
     void wait(int count);

@@ -1,4 +1,5 @@
-// Transposition of a matrix in memory by squares of vectors: log2(lanes) rounds of zipping two vectors transpose one square in registers.
+// Transposition of a matrix in memory by squares of vectors: log2(lanes) rounds of zipping two vectors transpose one square in
+// registers.
 #pragma once
 #include <cstddef>
 #include <utility>

@@ -1,11 +1,13 @@
-// exp, sigmoid and tanh on vectors: exp(x) = 2^n * exp(r), r = x - n ln 2, with a minimax polynomial for exp(r) - 1 = r + r^2 q(r) on
-// |r| <= ln(2)/2. Relative errors about 2e-7 (float) and 1e-15 (double); NaN passes, infinities and large values are right.
+// exp, sigmoid and tanh on vectors: exp(x) = 2^n * exp(r), r = x - n ln 2, with a minimax polynomial for exp(r) - 1 = r + r^2
+// q(r) on |r| <= ln(2)/2. Relative errors about 2e-7 (float) and 1e-15 (double); NaN passes, infinities and large values are
+// right.
 #pragma once
 #include "simd.h"
 
 namespace {
 
-// Limits: beyond `lowest` and `highest`, 2^n alone flushes to 0 or overflows to infinity; beyond `denormal_end` even denormals are 0.
+// Limits: beyond `lowest` and `highest`, 2^n alone flushes to 0 or overflows to infinity; beyond `denormal_end` even denormals
+// are 0.
 template <class T> struct ExpConstants;
 template <> struct ExpConstants<float> {
     static constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
