@@ -41,10 +41,11 @@ from recell.language.functions import (
 )
 
 if TYPE_CHECKING:
-    from recell.nn.accelerate import accelerate
+    from recell.compiler.check import verify as verify
+    from recell.nn.accelerate import accelerate as accelerate
 
 # Imported at first use: what they stand on is heavy (torch) or wide.
-_LAZY = {"accelerate": "recell.nn.accelerate", "load": "recell.tasks.base"}
+_LAZY = {"accelerate": "recell.nn.accelerate", "load": "recell.tasks.base", "verify": "recell.compiler.check"}
 _MODULES = ("by_hand", "compiler", "data", "decoding", "explain", "modifiers", "nn", "runtime", "tasks", "training", "worked")
 
 __all__ = [

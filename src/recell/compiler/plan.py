@@ -104,17 +104,24 @@ def make_plan(cell: Cell, sizes: Mapping[str, int], variant: Variant) -> Plan:
     stash = stashing.choose(graph, derived, sizes)
     derived = gather_backward(derived)
     recurrences = [(s.before, s.after) for s in graph.states]
-    leaves = {p for p, n in enumerate(graph.nodes) if n.shape.is_row and OPS[n.op].kind == "leaf" and n.op not in ("state", "coin")}
+    leaves = {p for p, n in enumerate(graph.nodes)
+              if n.shape.is_row and OPS[n.op].kind == "leaf" and n.op not in ("state", "coin")}
     forward = plan_step(graph.nodes, leaves, recurrences, graph.output, ())
     wanted = [*graph.output, *stash.values, *(graph.states[i].after for i in stash.states)]
     saving = plan_step(graph.nodes, leaves, recurrences, wanted, ())
     return Plan(graph, forward, saving, derived, _plan_backward(graph, derived, stash, leaves), stash, dict(sizes))
 
 
+def stash_floats(cell: Cell, sizes: Mapping[str, int]) -> int:
+    """Floats a row and step that training keeps for the backward step, row scalars included, x and y excluded."""
+    return make_plan(cell, sizes, Variant(training=True)).stash.floats
+
+
 def _plan_backward(graph: Graph, derived: derivation.Backward, stash: stashing.Stash, leaves: set[int]) -> StepPlan:
     kept_states = [graph.states[i] for i in (*stash.states, *stash.free_states)]
     outputs = {o for o, s in zip(graph.output, graph.output_states, strict=True) if s < 0 and graph.nodes[o].shape.dims}
-    given = {*leaves, *stash.values, *outputs, *derived.output_adjoints, *(s.before for s in kept_states), *(s.after for s in kept_states)}
+    given = {*leaves, *stash.values, *outputs, *derived.output_adjoints}
+    given |= {place for s in kept_states for place in (s.before, s.after)}
     recurrences = [(leaf, node) for _, leaf, node in derived.state_adjoints]
     wanted = [derived.input_gradient] if derived.input_gradient is not None else []
     # Two parameters may have one gradient (two biases of a sum): it is summed once.
@@ -171,7 +178,7 @@ class _Placer:
         self.wanted = wanted
         self.outers = [r for r in reductions if nodes[r].op == "outer"]
         self.batch_sums = [r for r in reductions if nodes[r].op == "batch_sum"]
-        self.before = {b: a for b, a in recurrences}
+        self.before = dict(recurrences)
         self.order = self._needed()
         self.readers = self._readers()
         self.group = self._groups()
@@ -271,7 +278,8 @@ class _Placer:
         return inputs
 
     def _is_point(self, node: int) -> bool:
-        return (OPS[self.nodes[node].op].kind in ("point", "row", "layout") or self.nodes[node].op == "coin") and node not in self.given
+        op = self.nodes[node].op
+        return (OPS[op].kind in ("point", "row", "layout") or op == "coin") and node not in self.given
 
     def _sink_points(self) -> None:
         for node in reversed(self.order):
@@ -297,7 +305,8 @@ class _Placer:
         levels = sorted({self.level[n] for n in live})
         phases = tuple(Phase(level, self._stages([n for n in live if self.level[n] == level])) for level in levels)
         outers = tuple((o, self.nodes[o].inputs[0], self.nodes[o].inputs[1]) for o in self.outers)
-        return StepPlan(self.nodes, phases, tuple(self.recurrences), frozenset(self.given), frozenset(self.wanted), outers, dict(self.level))
+        return StepPlan(self.nodes, phases, tuple(self.recurrences), frozenset(self.given), frozenset(self.wanted), outers,
+                        dict(self.level))
 
     def _stages(self, members: list[int]) -> tuple[Stage, ...]:
         inside = set(members)
@@ -315,9 +324,9 @@ class _Placer:
                 stage[node] = max(stage[node], self._stage_of(node, inside, stage))
         count = max(stage.values()) + 1
         points = [n for n in members if n not in absorbed and n not in forms]
-        return tuple(s for k in range(count)
-                     if (s := Stage(tuple(f for f in forms.values() if stage[f.node] == k), tuple(n for n in points if stage[n] == k))).forms
-                     or s.points)
+        stages = [Stage(tuple(f for f in forms.values() if stage[f.node] == k), tuple(n for n in points if stage[n] == k))
+                  for k in range(count)]
+        return tuple(s for s in stages if s.forms or s.points)
 
     def _stage_of(self, node: int, inside: set[int], stage: dict[int, int]) -> int:
         inputs = [stage[i] for i in self._inputs(node) if i in inside]

@@ -127,7 +127,7 @@ class Cell:
 
     def resolve(self, input_size: int, hidden_size: int, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
         """Every size symbol's number; ShapeError where one is missing, unknown or does not fit."""
-        given = {"input": input_size, "hidden": hidden_size, **self.defaults, **(sizes or {})}
+        given: dict[str, int] = {"input": input_size, "hidden": hidden_size, **self.defaults, **(sizes or {})}
         for name, number in given.items():
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ShapeError(f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
@@ -146,9 +146,7 @@ class Cell:
         if forced is not None and forced.evaluate(given) != input_size:
             raise ShapeError(f"{self.name} needs an input as wide as {forced}, {forced.evaluate(given)}; "
                              f"came input_size={input_size}; write input_size={forced.evaluate(given)}")
-        for node in self.graph.nodes:
-            for size in node.shape.dims:
-                size.evaluate(given)
+        self._check_numbers(given)
         return given
 
     def _symbols(self) -> set[str]:
@@ -186,6 +184,18 @@ class Cell:
     @property
     def has_coins(self) -> bool:
         return self.graph.has_coins
+
+    def stash_floats(self, sizes: Mapping[str, int]) -> int:
+        """Floats per row and step that training keeps for the backward step: row scalars included, x and y excluded."""
+        from recell.compiler.plan import stash_floats  # what is kept is the plan's to say; see tests/test_house.py
+
+        self._check_numbers(sizes)
+        return stash_floats(self, sizes)
+
+    def _check_numbers(self, sizes: Mapping[str, int]) -> None:
+        for node in self.graph.nodes:
+            for size in node.shape.dims:
+                size.evaluate(sizes)
 
     # -- saying what it is ----------------------------------------------------------------------------------------
     def equations(self) -> str:

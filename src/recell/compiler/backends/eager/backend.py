@@ -22,6 +22,7 @@ from recell.graph.ops import OPS
 from recell.language.cell import Cell
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
+AUTOGRAD = True  # differentiated by torch, which alone knows the arrays it takes
 
 
 def make(cell: Cell, sizes: Mapping[str, int], dtype: str, variant: Variant) -> EagerKernel:

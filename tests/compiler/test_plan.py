@@ -1,0 +1,174 @@
+"""The placement rule: products per step, what is kept, which phases there are; the numbers of LANGUAGE.md's end."""
+
+from __future__ import annotations
+
+import pytest
+
+from recell import CellError, ShapeError, cell, cells, sigmoid, tanh
+from recell.compiler.build import Variant
+from recell.compiler.plan import Plan, StepPlan, make_plan, stage_nodes
+from recell.language.cell import Cell
+from tests.contract.conftest import NAMES
+from tests.contract.descriptions import CELLS, cell_named
+from tests.contract.harness import VARIANTS, sizes_of
+
+HIDDEN = 60
+
+# cell -> products a step in loops, forward and backward; floats a unit and step that are kept
+SEEN = {
+    "Elman": (1, 1, 0), "LSTM": (1, 1, 5), "PeepholeLSTM": (1, 1, 5), "GRU": (1, 1, 4), "GRUResetBefore": (2, 2, 3), "SCRN": (1, 1, 0),
+    "SRU": (0, 0, 4), "PackedLSTM": (1, 1, 5), "Antisymmetric": (1, 1, 1),
+}  # fmt: skip
+
+
+def plan_of(cell: Cell, variant: Variant = Variant(training=True), sizes: dict[str, int] | None = None) -> Plan:
+    return make_plan(cell, sizes_of(cell, HIDDEN, sizes), variant)
+
+
+def products_a_step(step: StepPlan) -> int:
+    return sum(bool(stage.forms) for phase in step.phases if phase.is_loop for stage in phase.stages)
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_products_and_stash_are_those_that_were_seen(name: str) -> None:
+    plan = plan_of(cell_named(name), sizes=dict(CELLS[name].sizes))
+    came = products_a_step(plan.forward), products_a_step(plan.backward), plan.stash.floats / HIDDEN
+    assert came == SEEN[name]
+
+
+def test_clockwork_keeps_one_float_a_unit_and_the_time() -> None:
+    assert plan_of(cell_named("Clockwork")).stash.floats == HIDDEN + 1
+
+
+def test_slstm_keeps_no_more_than_was_seen() -> None:
+    assert plan_of(cell_named("SLSTM")).stash.floats <= 7 * HIDDEN
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stash_floats_is_what_the_plan_keeps(name: str) -> None:
+    definition = cell_named(name)
+    sizes = sizes_of(definition, 24, CELLS[name].sizes)
+    assert definition.stash_floats(sizes) == make_plan(definition, sizes, Variant(training=True)).stash.floats
+
+
+def test_stash_floats_asks_for_every_size() -> None:
+    with pytest.raises(ShapeError, match="the size 'context' has no number"):
+        cells.SCRN.stash_floats({"input": 3, "hidden": 4})
+
+
+def test_independent_units_keep_nothing() -> None:
+    """IndRNN (Li et al. 2018): a scan whose output is all that its gradient reads."""
+
+    @cell
+    def IndRNN(p, x, h):
+        return tanh(p.W @ x + p.u * h + p.b)
+
+    plan = plan_of(IndRNN)
+    assert plan.stash.floats == 0
+    assert products_a_step(plan.forward) == products_a_step(plan.backward) == 0
+
+
+def test_a_scan_has_its_products_outside_the_loop() -> None:
+    plan = plan_of(cell_named("SRU"))
+    (before, loop) = plan.forward.phases
+    assert not before.is_loop and len(before.stages[0].forms) == 3
+    assert loop.is_loop and not any(stage.forms for stage in loop.stages)
+
+
+def test_scrn_has_a_scan_a_product_and_a_loop() -> None:
+    levels = [(phase.level, phase.is_loop, any(s.forms for s in phase.stages)) for phase in plan_of(cells.SCRN).forward.phases]
+    assert levels == [(0, False, True), (1, True, False), (3, True, True)]
+
+
+def test_a_delayed_input_needs_no_loop() -> None:
+    """QRNN's window is a shift of x: only the scan of c is a loop."""
+    loops = [phase for phase in plan_of(cell_named("QRNN")).forward.phases if phase.is_loop]
+    assert len(loops) == 1 and products_a_step(plan_of(cell_named("QRNN")).forward) == 0
+
+
+def test_the_input_product_joins_the_loop_where_its_sum_is_formed() -> None:
+    plan = plan_of(cells.LSTM)
+    (loop,) = plan.forward.phases
+    assert all(len(form.products) == 2 and form.initial is not None for form in loop.stages[0].forms)
+    assert len(loop.stages[0].forms) == 4
+
+
+def test_weight_gradients_are_formed_after_the_loop() -> None:
+    plan = plan_of(cells.LSTM)
+    outers = {node for node, _, _ in plan.backward.outers}
+    assert len(outers) == 8
+    placed = {n for phase in plan.backward.phases for stage in phase.stages for n in stage_nodes(stage)}
+    assert not outers & placed
+
+
+def test_spelling_does_not_matter() -> None:
+    packed, plain = plan_of(cell_named("PackedLSTM")), plan_of(cells.LSTM)
+    assert packed.stash.floats == plain.stash.floats
+    assert products_a_step(packed.forward) == products_a_step(plain.forward)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_value_stands_where_its_inputs_are_ready(name: str, variant: str) -> None:
+    """The law of a plan: whatever a stage reads is given, carried by a state, or was made by then."""
+    plan = plan_of(cell_named(name), VARIANTS[variant], dict(CELLS[name].sizes))
+    for step in (plan.forward, plan.saving, plan.backward):
+        ready = (
+            {n for n, node in enumerate(step.nodes) if not node.shape.is_row} | set(step.given) | {b for b, _ in step.recurrences}
+        )
+        for phase in step.phases:
+            for stage in phase.stages:
+                for form in stage.forms:
+                    needed = [p.operand for p in form.products] + ([form.initial] if form.initial is not None else [])
+                    assert set(needed) <= ready
+                ready |= {form.node for form in stage.forms}
+                for node in stage.points:
+                    assert set(step.nodes[node].inputs) <= ready, (step.nodes[node], phase.level)
+                    ready.add(node)
+        assert set(step.kept) <= ready
+        assert {i for _, a, b in step.outers for i in (a, b)} <= ready
+
+
+def test_two_parameters_with_one_gradient_are_summed_once() -> None:
+    @cell
+    def Twice(p, x, h):
+        return tanh(p.W @ x + p.V @ x + p.b + p.c + p.U @ h)
+
+    plan = plan_of(Twice)
+    outers = [node for node, _, _ in plan.backward.outers]
+    assert len(outers) == len(set(outers)) == 2
+
+
+def test_a_frozen_parameter_has_no_gradient() -> None:
+    @cell
+    def Frozen(p, x, h):
+        return tanh(p.matrix("W", trainable=False) @ x + p.U @ h + p.vector("b", trainable=False))
+
+    plan = plan_of(Frozen)
+    assert [g is None for g in plan.derived.parameter_gradients] == [True, False, True]
+    assert len(plan.backward.outers) == 1
+
+
+def test_without_the_gradient_of_x_nothing_is_made_of_it() -> None:
+    plan = plan_of(cells.LSTM, Variant(input_gradient=False))
+    assert plan.derived.input_gradient is None
+    assert all(phase.is_loop for phase in plan.backward.phases)
+
+
+def test_a_gate_between_two_products_makes_two_stages() -> None:
+    @cell
+    def Before(p, x, h):
+        return tanh(p.W @ x + p.U @ (sigmoid(p.V @ h) * h))
+
+    assert products_a_step(plan_of(Before).forward) == 2
+
+
+def test_a_foreign_graph_is_refused() -> None:
+    from dataclasses import replace
+
+    from recell.compiler.passes import prepare
+
+    graph = cells.Elman.graph
+    broken = replace(graph, nodes=(*graph.nodes[:-1], replace(graph.nodes[-1], op="warp")))
+    with pytest.raises(CellError, match="unknown op 'warp'"):
+        prepare(broken, Variant(mask=True))
