@@ -62,21 +62,38 @@ class Case:
         """One row alone, with its own number for the coins."""
         cut = {n: a[:, [number]] for n in ("x", "dy", "elapsed", "mask", "reset") if (a := getattr(self, n)) is not None}
         assert self.coins is not None
-        return replace(self, **cut, states=tuple(s[[number]] for s in self.states), dstates=tuple(s[[number]] for s in self.dstates),
-                       coins=replace(self.coins, rows=np.array([number])), active=None)
+        return replace(
+            self,
+            **cut,
+            states=tuple(s[[number]] for s in self.states),
+            dstates=tuple(s[[number]] for s in self.dstates),
+            coins=replace(self.coins, rows=np.array([number])),
+            active=None,
+        )
 
     @property
     def fresh_states(self) -> tuple[np.ndarray, ...]:
         return tuple(np.full_like(s, state.initial) for s, state in zip(self.states, self.cell.states, strict=True))
 
 
-def make(cell: Cell, sizes: Mapping[str, int], *, steps: int = STEPS, rows: int = ROWS, variant: Variant = PLAIN, seed: int = 0,
-         scale: float = 0.5) -> Case:
+def make(
+    cell: Cell,
+    sizes: Mapping[str, int],
+    *,
+    steps: int = STEPS,
+    rows: int = ROWS,
+    variant: Variant = PLAIN,
+    seed: int = 0,
+    scale: float = 0.5,
+) -> Case:
     """Random distinct weights, non-zero initial states; time starts at a row's own number."""
     rng = np.random.default_rng(seed)
     draw = lambda *shape: rng.uniform(-1, 1, shape)  # noqa: E731
     widths = cell.state_sizes(sizes)
-    states = tuple(np.arange(rows, dtype=float)[:, None] if s.size is None else draw(rows, w) for s, w in zip(cell.states, widths, strict=True))
+    states = tuple(
+        np.arange(rows, dtype=float)[:, None] if s.size is None else draw(rows, w)
+        for s, w in zip(cell.states, widths, strict=True)
+    )
     chance = lambda rate: (rng.random((steps, rows)) < rate).astype(float)  # noqa: E731
     return Case(
         cell, sizes, draw(steps, rows, sizes["input"]), states,
@@ -92,7 +109,9 @@ def case_of(name: str, variant: str = "plain", *, wide: bool = False, rows: int 
     """The case of a described cell; made once, so that the reference is computed once."""
     cell, how = cell_named(name), CELLS[name]
     hidden = how.wide if wide else how.hidden
-    return make(cell, sizes_of(cell, hidden, how.sizes), steps=steps, rows=rows, variant=VARIANTS[variant], seed=len(name) + hidden)
+    return make(
+        cell, sizes_of(cell, hidden, how.sizes), steps=steps, rows=rows, variant=VARIANTS[variant], seed=len(name) + hidden
+    )
 
 
 def sizes_of(cell: Cell, hidden: int, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -107,9 +126,17 @@ def _arrays(case: Case, library: str, dtype: str) -> Call:
         array = np.array(array, dtype, order="C")
         return torch.from_numpy(array) if library == "torch" else array
 
-    return Call(one(case.x), tuple(map(one, case.states)), tuple(map(one, case.parameters)), reverse=case.reverse,
-                active=None if case.active is None else list(case.active), mask=one(case.mask), reset=one(case.reset),
-                elapsed=one(case.elapsed), coins=case.coins)
+    return Call(
+        one(case.x),
+        tuple(map(one, case.states)),
+        tuple(map(one, case.parameters)),
+        reverse=case.reverse,
+        active=None if case.active is None else list(case.active),
+        mask=one(case.mask),
+        reset=one(case.reset),
+        elapsed=one(case.elapsed),
+        coins=case.coins,
+    )
 
 
 def _kernel(case: Case, backend: str, dtype: str) -> Any:
@@ -169,7 +196,12 @@ def _by_autograd(case: Case, kernel: Any, call: Call, seeds: Call) -> tuple[Any,
     terms += [(v * d).sum() for v, d, s in zip(found.states, seeds.states, case.cell.states, strict=True) if s.size is not None]
     torch.stack(terms).sum().backward()
     zero = lambda leaf: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad  # noqa: E731
-    return found, zero(call.x) if case.variant.input_gradient else None, tuple(map(zero, call.states)), tuple(map(zero, call.parameters))
+    return (
+        found,
+        zero(call.x) if case.variant.input_gradient else None,
+        tuple(map(zero, call.states)),
+        tuple(map(zero, call.parameters)),
+    )
 
 
 _REFERENCE: dict[int, tuple[Case, dict[str, np.ndarray]]] = {}
@@ -187,7 +219,9 @@ def turned(case: Case, reverse: bool, ragged: bool) -> Case:
     return replace(case, reverse=reverse, active=RAGGED if ragged else None)
 
 
-def agree(came: Mapping[str, Any], expected: Mapping[str, Any], dtype: str = "float64", *, tolerance: float | None = None) -> None:
+def agree(
+    came: Mapping[str, Any], expected: Mapping[str, Any], dtype: str = "float64", *, tolerance: float | None = None
+) -> None:
     """Raises with the name of the first value that differs; NaN must stand at the same places."""
     tolerance = TOLERANCE[dtype] if tolerance is None else tolerance
     if came.keys() != expected.keys():
@@ -215,8 +249,11 @@ def same_bits(came: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
 def loss(case: Case, backend: str) -> float:
     found = forward(case, backend, save=True)
     total = float((found["y"] * case.dy).sum())
-    return total + sum(float((v * d).sum()) for v, d, s in zip(states_of(case, found), case.dstates, case.cell.states, strict=True)
-                       if s.size is not None)
+    return total + sum(
+        float((v * d).sum())
+        for v, d, s in zip(states_of(case, found), case.dstates, case.cell.states, strict=True)
+        if s.size is not None
+    )
 
 
 def moved(case: Case, what: str, index: int, step: np.ndarray) -> Case:
@@ -231,7 +268,9 @@ def leaves_of(case: Case) -> list[tuple[str, str, int, np.ndarray]]:
     """(gradient's name, field, index, value) of all that carries a gradient."""
     found = [("dx", "x", 0, case.x)]
     found += [(f"d initial {s.name}", "states", i, case.states[i]) for i, s in enumerate(case.cell.states) if s.size is not None]
-    return found + [(f"d {p.name}", "parameters", i, case.parameters[i]) for i, p in enumerate(case.cell.graph.parameters) if p.trainable]
+    return found + [
+        (f"d {p.name}", "parameters", i, case.parameters[i]) for i, p in enumerate(case.cell.graph.parameters) if p.trainable
+    ]
 
 
 def equals_central_differences(case: Case, backend: str, directions: int | None, step: float = 1e-5) -> None:
@@ -247,5 +286,7 @@ def equals_central_differences(case: Case, backend: str, directions: int | None,
             else:
                 way = rng.choice([-1.0, 1.0], value.shape) * rng.uniform(0.5, 1.5, value.shape)
                 way /= np.sqrt((way**2).sum())
-            slope = (loss(moved(case, what, index, step * way), backend) - loss(moved(case, what, index, -step * way), backend)) / (2 * step)
+            slope = (
+                loss(moved(case, what, index, step * way), backend) - loss(moved(case, what, index, -step * way), backend)
+            ) / (2 * step)
             agree({name: (gradients[name] * way).sum()}, {name: slope}, tolerance=DIFFERENCES)

@@ -18,6 +18,6 @@ def test_with_everything_at_once(cell: str, backend: str) -> None:
 def test_every_single_number(cell: str) -> None:
     """On the reference, small: what a sum along a direction could hide shows here."""
     definition, how = cell_named(cell), CELLS[cell]
-    sizes = sizes_of(definition, 3, {name: 2 for name in how.sizes})
+    sizes = sizes_of(definition, 3, dict.fromkeys(how.sizes, 2))
     case = make(definition, sizes, steps=3, rows=2, variant=VARIANTS["all"], seed=3)
     equals_central_differences(case, "reference", directions=None)

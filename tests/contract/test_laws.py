@@ -158,13 +158,19 @@ def _is_state(case: Case) -> np.ndarray:
 def test_a_mask_of_ones_and_a_reset_of_zeros_change_nothing(cell: str, backend: str) -> None:
     case = case_of(cell)
     ones = np.ones((case.steps, case.rows))
-    agree(everything(replace(case, variant=Variant(mask=True, reset=True), mask=ones, reset=0 * ones), backend), everything(case, backend))
+    agree(
+        everything(replace(case, variant=Variant(mask=True, reset=True), mask=ones, reset=0 * ones), backend),
+        everything(case, backend),
+    )
 
 
 def test_elapsed_is_one_where_it_is_absent(cell: str, backend: str) -> None:
     case = case_of(cell)
     if case.elapsed is not None:
-        agree(everything(replace(case, elapsed=None), backend), everything(replace(case, elapsed=np.ones_like(case.elapsed)), backend))
+        agree(
+            everything(replace(case, elapsed=None), backend),
+            everything(replace(case, elapsed=np.ones_like(case.elapsed)), backend),
+        )
 
 
 def test_coins_are_drawn_by_seed_layer_and_direction(cell: str, backend: str) -> None:

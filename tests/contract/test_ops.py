@@ -88,6 +88,7 @@ def test_at_a_tie_the_first_argument_takes_the_gradient(name: str, backend: str)
 
 def test_softplus_and_sigmoid_at_the_ends(backend: str, dtype: str) -> None:
     """No overflow, no NaN, far from zero."""
+
     @cell
     def Far(p, x, h):
         return recell.softplus(p.a * x) + recell.sigmoid(p.b * x) + recell.silu(p.c * x) + tanh(p.d * x) + 0.5 * h

@@ -53,7 +53,9 @@ def test_the_cpu_takes_tensors_as_it_takes_arrays(cell: str) -> None:
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_the_same_bits_for_the_same_number_of_threads(cell: str, dtype: str, threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bits_for_the_same_number_of_threads(
+    cell: str, dtype: str, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECELL_NUM_THREADS", threads)
     case = case_of(cell, "all", wide=True)
     same_bits(everything(case, "cpu", dtype), everything(case, "cpu", dtype))

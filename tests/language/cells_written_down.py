@@ -9,7 +9,21 @@ from __future__ import annotations
 import numpy as np
 
 from recell import (
-    abs, cell, coin, concat, dropout, exp, maximum, normalize, sigmoid, softmax, softplus, split, sum, tanh, where,
+    abs,
+    cell,
+    coin,
+    concat,
+    dropout,
+    exp,
+    maximum,
+    normalize,
+    sigmoid,
+    softmax,
+    softplus,
+    split,
+    sum,
+    tanh,
+    where,
 )  # fmt: skip
 
 sigm = lambda a: 1 / (1 + np.exp(-a))  # noqa: E731 - one line an equation

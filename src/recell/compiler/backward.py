@@ -78,7 +78,8 @@ class _Derivation:
             if graph.nodes[place].shape.is_row and place in self.adjoints:
                 self._pull(place)
         zero = b.constant(0.0)
-        states = tuple((i, leaf, self._row(self.adjoints.get(graph.states[i].before, zero), leaf)) for i, leaf in state_leaves.items())
+        states = tuple((i, leaf, self._row(self.adjoints.get(graph.states[i].before, zero), leaf))
+                       for i, leaf in state_leaves.items())
         x = next((p for p, n in enumerate(graph.nodes) if n.op == "input"), None)
         dx = None
         if self.wants_input and x is not None:
@@ -254,7 +255,7 @@ def _code(text: str) -> CodeType:
 def _evaluate(text: str, names: dict[str, Term], b: Builder) -> int:
     """Builds the nodes of a derivative's text. The text is a row of our own table, never anybody else's."""
     environment: dict[str, Any] = {"__builtins__": {}, **_functions(), "splat": _splat, "extent": _extent, **names}
-    result = eval(_code(text), environment)
+    result = eval(_code(text), environment)  # noqa: S307
     return _node(b, result)
 
 

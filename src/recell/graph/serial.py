@@ -32,8 +32,7 @@ def from_json(data: Any) -> Graph:
             raise ModelError(f"the saved cell has format {data['format']!r}; this version reads {FORMAT}; "
                              "install the version of recell that saved it")
         nodes = tuple(_node(*entry) for entry in data["nodes"])
-        states = tuple(State(_text(name), None if size is None else Size.parse(_text(size)), float(initial), int(before), int(after))
-                       for name, size, initial, before, after in data["states"])
+        states = tuple(_state(*entry) for entry in data["states"])
         parameters = tuple(ParameterInfo(_text(name), int(node), nodes[int(node)].shape, bool(trainable))
                            for name, node, trainable in data["parameters"])
         forced = data["forced_input"]
@@ -50,6 +49,10 @@ def _node(op: str, inputs: list[int], attributes: list[Any], space: str, dims: l
         raise ValueError(f"space {space!r}")
     shape = Shape(space, tuple(Size.parse(_text(d)) for d in dims))
     return Node(_text(op), tuple(int(i) for i in inputs), tuple(_read_attribute(a) for a in attributes), shape)
+
+
+def _state(name: str, size: str | None, initial: float, before: int, after: int) -> State:
+    return State(_text(name), None if size is None else Size.parse(_text(size)), float(initial), int(before), int(after))
 
 
 def _attribute(value: Any) -> Any:

@@ -63,7 +63,7 @@ def dot(graph: Graph, title: str) -> str:
 def display_names(graph: Graph) -> dict[int, str]:
     """Node -> name: a state's new value bears the state's name; a name bound twice gets primes but for its last binding."""
     final = {s.after: s.name for s in graph.states}
-    last = {name: node for name, node in graph.names}
+    last = dict(graph.names)
     result: dict[int, str] = {}
     for name, node in graph.names:
         is_last = last[name] == node and (node in final or name not in final.values())

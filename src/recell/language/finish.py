@@ -47,7 +47,7 @@ def _check_returned(tracer: Tracer, returned: tuple[Value, ...], names: list[str
     if len(returned) != len(names):
         tracer.fail(f"a cell returns one value per state, in their order ({', '.join(names)}); came {len(returned)}; "
                     f"write return {', '.join(names)}")
-    bound = {name: node for name, node in tracer.names}
+    bound = dict(tracer.names)
     for name, value in zip(names, returned, strict=True):
         if not value.shape.is_row or not value.shape.dims:
             tracer.fail(f"the new value of the state {name!r} must be a vector of the row; came {value.shape}; "
@@ -71,7 +71,7 @@ def _tie_state(tracer: Tracer, name: str, value: Value, size: Size | None) -> No
 
 def _outputs(tracer: Tracer, output: tuple[str, ...] | None, names: list[str],
              after: Mapping[str, Value]) -> tuple[tuple[int, ...], list[str | None]]:
-    bound = {name: node for name, node in tracer.names}
+    bound = dict(tracer.names)
     nodes, states = [], []
     for name in output or (names[0],):
         if name in after and name != "t":

@@ -134,7 +134,8 @@ class Tracer:
         if name in self.parameters:
             known = self.parameters[name]
             if len(known.shape.dims) != len(dims):
-                self.fail(f"the parameter {name!r} is already a {known.shape}; came a second declaration; declare it at first use")
+                self.fail(f"the parameter {name!r} is already a {known.shape}; came a second declaration; "
+                          "declare it at first use")
             return Value(self, known.node)
         self.kinds[name] = len(dims)
         self._add_parameter(name, dims, trainable, init)

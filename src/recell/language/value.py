@@ -93,7 +93,7 @@ class Value:
     __hash__ = object.__hash__
 
     @property
-    def T(self) -> Value:  # noqa: N802 - the field's notation
+    def T(self) -> Value:
         return self.tracer.transpose(self)
 
     def __bool__(self) -> NoReturn:

@@ -114,9 +114,9 @@ class ReferenceKernel:
         states = tuple(np.zeros_like(d) if s.size is None else d for s, d in zip(graph.states, adjoints, strict=True))
         return Gradients(dx if self.variant.input_gradient else None, states, parameters)
 
-    def _step_back(self, moment: Moment, dy: Any, after: tuple[Any, ...], dx: Any, sums: dict[int, Any]) -> tuple[Any, ...]:
+    def _step_back(self, moment: Moment, dy: Any, adjoints: tuple[Any, ...], dx: Any, sums: dict[int, Any]) -> tuple[Any, ...]:
         graph = self.cell.graph
-        after = list(after)
+        after = list(adjoints)
         seeds: dict[int, Any] = {}
         start = 0
         for node, state in zip(graph.output, graph.output_states, strict=True):
