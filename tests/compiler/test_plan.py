@@ -21,7 +21,10 @@ SEEN = {
 }  # fmt: skip
 
 
-def plan_of(cell: Cell, variant: Variant = Variant(training=True), sizes: dict[str, int] | None = None) -> Plan:
+TRAINING = Variant(training=True)
+
+
+def plan_of(cell: Cell, variant: Variant = TRAINING, sizes: dict[str, int] | None = None) -> Plan:
     return make_plan(cell, sizes_of(cell, HIDDEN, sizes), variant)
 
 

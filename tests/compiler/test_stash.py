@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from recell import abs, cell, cells, exp, normalize, sigmoid, tanh
+from recell import abs, cell, cells, exp, normalize, sigmoid, tanh  # noqa: A004
 from recell.compiler.backward import derive
 from recell.compiler.build import Variant
 from recell.compiler.passes import prepare

@@ -16,7 +16,7 @@ from recell.graph.verify import verify
 def prepare(graph: Graph, variant: Variant) -> Graph:
     """The step as it runs: resets and masks are equations of states, coins that are not drawn are numbers."""
     if not variant.training and graph.has_coins:
-        graph = rewrite(graph, _expected_coin)
+        graph = with_expectations(graph)
     if variant.reset:
         graph = with_reset(graph)
     if variant.mask:
@@ -26,11 +26,35 @@ def prepare(graph: Graph, variant: Variant) -> Graph:
     return graph
 
 
-def _expected_coin(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int | None:
-    if node.op == "coin":
-        return builder.constant(node.attributes[0])
-    # A number has no size, so what is computed of it is shaped (and folded) anew.
-    return builder.apply(node.op, inputs, node.attributes) if OPS[node.op].kind == "point" else None
+def with_expectations(graph: Graph) -> Graph:
+    """Coins that are not drawn are numbers, and what is computed of them is shaped (and folded) anew.
+
+    A number has no size: what reads whole vectors (a product, a `concat`) gets one of the coin's shape, made from the value
+    that the coin took its shape from.
+    """
+    builder = Builder()
+    place: list[int] = []
+    like: dict[int, int] = {}  # old node that lost its shape -> a new node that has it
+
+    def whole(old: int) -> int:
+        if old not in like:
+            return place[old]
+        return builder.apply("where", (builder.constant(0.0), like[old], place[old]))
+
+    for old, node in enumerate(graph.nodes):
+        if node.op == "coin":
+            place.append(builder.constant(node.attributes[0]))
+            like[old] = whole(node.inputs[0])
+        elif OPS[node.op].kind == "point":
+            place.append(builder.apply(node.op, tuple(place[i] for i in node.inputs), node.attributes))
+            if builder.shape(place[old]) != node.shape:
+                like[old] = next(like[i] for i in node.inputs if i in like and builder.shape(like[i]) == node.shape)
+        else:
+            place.append(copy(builder, node, tuple(whole(i) for i in node.inputs)))
+    for old in (*graph.output, *(s.after for s in graph.states)):
+        place[old] = whole(old)
+        like.pop(old, None)
+    return relocate(graph, builder, place)
 
 
 def with_reset(graph: Graph) -> Graph:

@@ -93,13 +93,13 @@ def _check_liveness(tracer: Tracer, graph: Graph) -> None:
             read = any(state.before in n.inputs for n in graph.nodes)
             how = "is read only to make itself" if read else "is never read"
             tracer.fail(f"the state {state.name!r} {how}; came a state that reaches no output; "
-                        f"use {state.name} in an equation of the output, or remove it")
+                        f"use {state.name} in an equation of the output, or remove it", line=tracer.code.co_firstlineno)
         if state.name == "t" and state.before not in live:
-            tracer.fail("the time t is never read; came an argument t; remove it, or use it")
+            tracer.fail("the time t is never read; came an argument t; remove it, or use it", line=tracer.code.co_firstlineno)
     for parameter in graph.parameters:
         if parameter.node not in live:
             tracer.fail(f"the parameter {parameter.name!r} reaches nothing; came p.{parameter.name}; "
-                        "use its value in an equation of the output, or remove it")
+                        "use its value in an equation of the output, or remove it", line=tracer.first_use[parameter.name])
 
 
 def live_nodes(graph: Graph, *, through_states: bool) -> set[int]:

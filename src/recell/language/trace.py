@@ -31,7 +31,8 @@ class Tracer:
         self.names: list[tuple[str, int]] = []
         self.concats: list[list[Size]] = []
         self.coins = 0
-        self.lines: dict[int, int] = {}  # node -> line of the cell's function
+        self.first_use: dict[str, int] = {}  # parameter -> line of the cell's function
+        self.return_line = code.co_firstlineno
         self.sized: set[str] = set()  # keys of `sizes` that named something
 
     # -- where we are -------------------------------------------------------------------------------------------
@@ -41,10 +42,11 @@ class Tracer:
             frame = frame.f_back
         return frame
 
-    def fail(self, message: str) -> NoReturn:
+    def fail(self, message: str, *, line: int | None = None) -> NoReturn:
+        """Names the line that runs; after the function has returned, the line of its return."""
         frame = self.frame()
-        place = f"{self.name}, line {frame.f_lineno}" if frame else self.name
-        raise CellError(f"{place}: {message}")
+        line = line or (frame.f_lineno if frame else self.return_line)
+        raise CellError(f"{self.name}, line {line}: {message}")
 
     def see_locals(self, local: Mapping[str, Any]) -> None:
         """Records which local names which value; a list `u` gives `u_0`, `u_1`."""
@@ -98,8 +100,6 @@ class Tracer:
                       "check the equation, or name a size by @cell(sizes={...})")
         except CellError as error:
             self.fail(f"{error}; came {self._label(operands)}")
-        if frame is not None:
-            self.lines.setdefault(node, frame.f_lineno)
         return Value(self, node)
 
     def _refuse_numbers_as_rows(self, name: str, operands: list[Value]) -> None:
@@ -146,6 +146,8 @@ class Tracer:
         shape = Shape(PARAMETER, sizes)
         node = self.builder.leaf("parameter", (len(self.parameters),), shape)
         self.parameters[name] = ParameterInfo(name, node, shape, trainable, init)
+        frame = self.frame()
+        self.first_use[name] = frame.f_lineno if frame else self.return_line
 
     def _as_matrix(self, value: Value, place: str) -> Value:
         """Settles that a parameter is a matrix; starts the recording again if it was taken for a vector."""
@@ -277,6 +279,7 @@ def _call_watching(tracer: Tracer, function: Callable[..., Any], values: dict[st
     def watch(frame: FrameType, event: str, _: object) -> None:
         if event == "return" and frame.f_code is code:
             final.update(frame.f_locals)
+            tracer.return_line = frame.f_lineno
 
     sys.setprofile(watch)
     try:
@@ -284,9 +287,7 @@ def _call_watching(tracer: Tracer, function: Callable[..., Any], values: dict[st
     except (NameError, AttributeError) as error:
         tracer.fail(f"{error}; write p.NAME for a parameter, a keyword-only argument for a constant")
     except TypeError as error:
-        raise CellError(
-            f"{tracer.name}: {error}; came a Python or NumPy operation that a value of the step does not know; "
-            "write recell's own ops, for example recell.tanh(v)"
-        ) from error
+        tracer.fail(f"{error}; came a Python or NumPy operation that a value of the step does not know; "
+                    "write recell's own ops, for example recell.tanh(v)")
     finally:
         sys.setprofile(before)
