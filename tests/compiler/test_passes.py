@@ -21,7 +21,7 @@ from tests.contract.harness import VARIANTS, agree, everything, make
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_prepared_graph_verifies(name: str, variant: str) -> None:
     prepared = prepare(cell_named(name).graph, VARIANTS[variant])
-    verify(prepared, CellError)
+    verify(prepared, CellError, prepared=True)
     ops = {n.op for n in prepared.nodes}
     assert ("mask" in ops) == VARIANTS[variant].mask and ("reset" in ops) == VARIANTS[variant].reset
     assert "coin" not in ops or VARIANTS[variant].training

@@ -22,7 +22,7 @@ def prepare(graph: Graph, variant: Variant) -> Graph:
     if variant.mask:
         graph = with_mask(graph)
     graph = push_layout(graph)
-    verify(graph, CellError)
+    verify(graph, CellError, prepared=True)
     return graph
 
 

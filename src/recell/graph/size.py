@@ -93,8 +93,8 @@ class Size:
 
 
 def _term(name: str, factor: Fraction) -> str:
-    if factor == 1:
-        return name
+    if abs(factor) == 1:
+        return name if factor > 0 else f"-{name}"
     if factor.numerator == 1:
         return f"{name}/{factor.denominator}"
     top = name if factor.numerator == 1 else f"{factor.numerator}*{name}"

@@ -196,6 +196,11 @@ class Cell:
         for node in self.graph.nodes:
             for size in node.shape.dims:
                 size.evaluate(sizes)
+            if node.op == "slice":
+                start, part = node.attributes
+                (start + part).evaluate(sizes)
+                rest = self.graph.nodes[node.inputs[0]].shape.dims[0] - start - part
+                (rest + Size.number(1)).evaluate(sizes)  # the part ends inside the whole
 
     # -- saying what it is ----------------------------------------------------------------------------------------
     def equations(self) -> str:
