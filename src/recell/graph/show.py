@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from recell.graph.graph import Graph, Node
 from recell.graph.ops import OPS
+from recell.graph.size import Size
 
 _PRECEDENCE = {"lt": 1, "le": 1, "gt": 1, "ge": 1, "eq": 1, "ne": 1, "add": 2, "sub": 2, "mul": 3, "div": 3, "mod": 3,
                "product": 3, "matmul": 3, "neg": 4}
@@ -32,7 +33,7 @@ def _number(value: float) -> str:
 
 def text(graph: Graph) -> str:
     """One equation a line: `i[t] = sigmoid(W_i @ x[t] + U_i @ h[t-1] + b_i)`."""
-    style = Style(_text_leaf, lambda name: f"{name}[t]", lambda op: f" {OPS[op].infix} ", _text_call,
+    style = Style(_text_leaf, lambda name: f"{name}[t]", _text_operator, _text_call,
                   lambda inner: f"({inner})", _number)
     return "\n".join(f"{left} = {right}" for left, right in _equations(graph, style))
 
@@ -79,10 +80,11 @@ def _binding(graph: Graph, name: str, node: int) -> int:
 def _equations(graph: Graph, style: Style) -> list[tuple[str, str]]:
     names = display_names(graph)
     rows = []
-    for node in sorted(names):
+    time = {s.after for s in graph.states if s.size is None}  # it counts steps: no equation of the author's
+    for node in sorted(names.keys() - time):
         rows.append((style.name(names[node]), _expression(graph, node, names, style)[0]))
     for state in graph.states:
-        if names.get(state.after) != state.name:
+        if names.get(state.after) != state.name and state.size is not None:
             rows.append((style.name(state.name), _operand(graph, state.after, names, style, 0)))
     unnamed = [n for n, s in zip(graph.output, graph.output_states, strict=True) if s < 0 and n not in names]
     rows += [(style.name("output"), _operand(graph, n, names, style, 0)) for n in unnamed]
@@ -113,10 +115,11 @@ def _expression(graph: Graph, place: int, names: dict[int, str], style: Style) -
         level = _PRECEDENCE[node.op]
         left = _operand(graph, node.inputs[0], names, style, level)
         right = _operand(graph, node.inputs[1], names, style, level, right=True)
-        return left + style.operator(node.op) + right, level
+        scales = node.op == "mul" and not all(graph.nodes[i].shape.dims for i in node.inputs)
+        return left + style.operator("scale" if scales else node.op) + right, level
     if node.op == "neg":
         return "-" + _operand(graph, node.inputs[0], names, style, 4), 4
-    level = _ATOM if node.op == "transpose" else 0
+    level = _ATOM if node.op in ("transpose", "slice") else 0
     arguments = [_operand(graph, i, names, style, level) for i in node.inputs]
     return style.call(node.op, arguments, node), _ATOM
 
@@ -155,6 +158,10 @@ def _text_leaf(graph: Graph, node: Node) -> str:
             return str(node.attributes[0])
         case _:
             return node.op
+
+
+def _text_operator(op: str) -> str:
+    return " * " if op == "scale" else f" {OPS[op].infix} "
 
 
 def _text_call(op: str, arguments: list[str], node: Node) -> str:
@@ -202,15 +209,19 @@ def _latex_leaf(graph: Graph, node: Node) -> str:
 
 
 def _latex_operator(op: str) -> str:
-    special = {"mul": r" \odot ", "div": " / ", "product": " ", "matmul": " ", "mod": r" \bmod "}
+    special = {"mul": r" \odot ", "scale": r" \, ", "div": " / ", "product": " ", "matmul": " ", "mod": r" \bmod "}
     return special.get(op) or f" {OPS[op].latex or OPS[op].infix} "
+
+
+def _latex_size(size: Size) -> str:
+    return re.sub(r"[a-z_]\w*", lambda word: rf"\mathrm{{{word[0]}}}", str(size).replace("*", r"\,")).replace("_", r"\_")
 
 
 def _latex_call(op: str, arguments: list[str], node: Node) -> str:
     if op == "transpose":
-        return rf"{arguments[0]}^\top"
+        return rf"{{{arguments[0]}}}^\top"
     if op == "slice":
         start, size = node.attributes
-        return rf"{arguments[0]}_{{[{start} : {start + size}]}}"
+        return rf"{{{arguments[0]}}}_{{[{_latex_size(start)} : {_latex_size(start + size)}]}}"
     head = (OPS[op].latex if op in OPS else None) or rf"\operatorname{{{op.replace('_', ' ')}}}"
     return rf"{head}\left({', '.join(arguments)}\right)"
