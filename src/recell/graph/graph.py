@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from recell.errors import CellError
@@ -84,6 +83,14 @@ class Graph:
     output_states: tuple[int, ...]  # per output: the index of the state whose new value it is, or -1 for a local
     names: tuple[tuple[str, int], ...] = ()  # author's names of values, in the order they were bound
     forced_input: Size | None = None
+    # Not cached properties: before Python 3.12 these take a lock, which torch.compile cannot see through.
+    uses_elapsed: bool = field(init=False, compare=False, repr=False)
+    has_coins: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        ops = {node.op for node in self.nodes}
+        object.__setattr__(self, "uses_elapsed", "elapsed" in ops)
+        object.__setattr__(self, "has_coins", "coin" in ops)
 
     @property
     def key(self) -> str:
@@ -100,14 +107,6 @@ class Graph:
     def value_names(self) -> dict[int, str]:
         """Node -> the last name its author gave it."""
         return {node: name for name, node in self.names}
-
-    @cached_property
-    def uses_elapsed(self) -> bool:
-        return any(node.op == "elapsed" for node in self.nodes)
-
-    @cached_property
-    def has_coins(self) -> bool:
-        return any(node.op == "coin" for node in self.nodes)
 
 
 class ShapeClash(Exception):
