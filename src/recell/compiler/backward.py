@@ -11,6 +11,7 @@ from functools import cache
 from types import CodeType
 from typing import Any
 
+from recell.compiler.circles import computed, handed_round
 from recell.graph.graph import Builder, Graph, Node, Shape
 from recell.graph.ops import OPS
 from recell.graph.size import Size
@@ -78,8 +79,9 @@ class _Derivation:
             if graph.nodes[place].shape.is_row and place in self.adjoints:
                 self._pull(place)
         zero = b.constant(0.0)
-        states = tuple((i, leaf, self._row(self.adjoints.get(graph.states[i].before, zero), leaf))
-                       for i, leaf in state_leaves.items())
+        befores = {i: self._row(self.adjoints.get(graph.states[i].before, zero), leaf) for i, leaf in state_leaves.items()}
+        circle = handed_round((leaf, befores[i]) for i, leaf in state_leaves.items())
+        states = tuple((i, leaf, computed(b, befores[i]) if leaf in circle else befores[i]) for i, leaf in state_leaves.items())
         x = next((p for p, n in enumerate(graph.nodes) if n.op == "input"), None)
         dx = None
         if self.wants_input and x is not None:

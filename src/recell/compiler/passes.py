@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from recell.compiler.build import Variant
+from recell.compiler.circles import without_circles
 from recell.errors import CellError
 from recell.graph.graph import ROW_SCALAR, Builder, Graph, Node
 from recell.graph.ops import OPS
@@ -21,7 +22,7 @@ def prepare(graph: Graph, variant: Variant) -> Graph:
         graph = with_reset(graph)
     if variant.mask:
         graph = with_mask(graph)
-    graph = push_layout(graph)
+    graph = push_layout(without_circles(graph))
     verify(graph, CellError, prepared=True)
     return graph
 
