@@ -251,3 +251,26 @@ def test_a_batch_without_rows_has_no_gradient(agree):
     assert y.shape == (5, 0, 6) and state["c"].shape == (2, 0, 3)
     y.sum().backward()
     assert not any(p.grad.any() for p in module.parameters())
+
+
+def test_gradients_that_are_equal_by_the_equations_share_no_memory(agree):
+    module = rnn.RNN(2, 3, dtype=D)
+    y, _ = module(torch.randn(5, 2, 2, dtype=D))
+    first, second = torch.autograd.grad(y.sum(), [module.bias_ih_l0, module.bias_hh_l0])
+    agree(first, second)
+    before = second.clone()
+    first.zero_()
+    agree(second, before)
+
+
+def test_a_sign_that_torch_has_not_written_yet_is_read(agree, gradients):
+    module = small()
+    x = torch.randn(5, 2, 2, dtype=D)
+    negated = torch._neg_view(x)
+    assert negated.is_neg()
+    agree(module(negated), module(-x))
+    y, _ = module(x)
+    agree(
+        torch.autograd.grad(y, module.U_r_l0, torch._neg_view(torch.ones_like(y)), retain_graph=True),
+        torch.autograd.grad(y, module.U_r_l0, -torch.ones_like(y)),
+    )

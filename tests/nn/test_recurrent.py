@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import recell
 import recell.nn as rnn
-from recell import cell, dropout, sigmoid, tanh
+from recell import cell, dropout, exp, sigmoid, tanh
 from recell.errors import CellError, DataError, RecellError, ShapeError
 
 D = torch.float64
@@ -370,3 +370,43 @@ def test_bad_options_get_one_clear_line(error, options):
 def test_a_cell_with_its_own_output_layer_is_one_layer(agree):
     module = make(recell.cells.get("Jordan"), sizes={"output": 3})
     assert module(torch.randn(4, 2, 5, dtype=D))[0].shape == (4, 2, 3)
+
+
+def test_trace_bears_the_names_of_its_own_cell():
+    @cell
+    def One(p, x, h):
+        first = tanh(p.W @ x + p.U @ h)
+        return first * h
+
+    @cell
+    def Other(p, x, h):
+        second = tanh(p.A @ x + p.B @ h)
+        return second * h
+
+    assert One == Other
+    x = torch.randn(4, 2, 3)
+    for backend in ("eager", "reference"):
+        names = [set(rnn.Recurrent(made, 3, 5, backend=backend).trace(x)) for made in (One, Other)]
+        assert names == [{"first_l0", "h_l0"}, {"second_l0", "h_l0"}]
+
+
+def test_elapsed_may_be_written_to_before_the_backward_step(agree):
+    @cell
+    def Fading(p, x, h, dt):
+        return tanh(p.W @ x + p.U @ h * exp(-dt))
+
+    module = rnn.Recurrent(Fading, 3, 4, dtype=D)
+    x, elapsed = torch.randn(5, 2, 3, dtype=D), torch.rand(5, 2, dtype=D)
+    y, _ = module(x, elapsed=elapsed)
+    before = torch.autograd.grad(y.sum(), module.U_l0, retain_graph=True)
+    elapsed.mul_(7)
+    agree(torch.autograd.grad(y.sum(), module.U_l0), before)
+
+
+def test_time_is_refused_where_a_dtype_cannot_count():
+    @cell
+    def Counting(p, x, h, t):
+        return tanh(p.W @ x + h) + 0.001 * t
+
+    with pytest.raises(CellError, match="Counting counts its steps, which bfloat16 cannot"):
+        rnn.Recurrent(Counting, 3, 4, dtype=torch.bfloat16)(torch.randn(5, 2, 3, dtype=torch.bfloat16))

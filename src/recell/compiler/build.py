@@ -90,15 +90,25 @@ def build(cell: Cell, sizes: Mapping[str, int], *, backend: str, dtype: str = "f
 
     Raises CellError for an unknown backend or where the backend can't run this cell or dtype.
     """
-    if backend not in backends():
-        raise CellError(unknown("backend", backend, backends()))
     return _build(cell, tuple(sorted(sizes.items())), backend, dtype, variant)
+
+
+def build_named(cell: Cell, sizes: Mapping[str, int], *, backend: str, dtype: str = "float32",
+                variant: Variant = Variant()) -> Kernel:
+    """A kernel made for this very cell and not kept: equal cells share the kernel of `build`, and with it one's names."""
+    return _make(cell, sizes, backend, dtype, variant)
 
 
 @lru_cache(maxsize=512)
 def _build(cell: Cell, sizes: tuple[tuple[str, int], ...], backend: str, dtype: str, variant: Variant) -> Kernel:
+    return _make(cell, dict(sizes), backend, dtype, variant)
+
+
+def _make(cell: Cell, sizes: Mapping[str, int], backend: str, dtype: str, variant: Variant) -> Kernel:
+    if backend not in backends():
+        raise CellError(unknown("backend", backend, backends()))
     module = importlib.import_module(f"{_backends.__name__}.{backend}.backend")
     if dtype not in module.DTYPES:
         raise CellError(f"the {backend} backend runs {', '.join(module.DTYPES)}; came {dtype}; "
                         f"write dtype={module.DTYPES[0]!r} or another backend: {', '.join(backends())}")
-    return module.make(cell, dict(sizes), dtype, variant)
+    return module.make(cell, sizes, dtype, variant)

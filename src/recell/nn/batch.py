@@ -169,6 +169,7 @@ def _stream(name: str, stream: object, batch: Batch, lead: Sequence[int], flip: 
         raise ShapeError(f"{name} is {name_of(stream.dtype)}; give booleans: {name}.bool()")
     if stream.device != batch.x.device:
         raise ShapeError(f"{name} is on {stream.device} and x is on {batch.x.device}; give both on one device")
-    stream = stream.detach().to(batch.x.dtype)
+    # A copy: nothing keeps the user from writing into his own before the backward step reads it.
+    stream = stream.detach().to(batch.x.dtype, copy=True)
     stream = stream.unsqueeze(1) if batch.unbatched else stream.transpose(0, 1) if flip else stream
     return batch.sort_rows(stream, 1).contiguous()

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from recell.compiler.build import Call, Coins, Forward, Gradients, Kernel, Variant, backends, build
+from recell.compiler.build import Call, Coins, Forward, Gradients, Kernel, Variant, backends, build, build_named
 from recell.errors import DataError, RecellError, ShapeError
 from recell.language.cell import Cell
 
@@ -148,8 +148,7 @@ class Runner:
         return self.backend
 
     def _build(self, backend: str, dtype: torch.dtype, variant: Variant) -> Kernel:
-        kernel = build(self.cell, self.sizes, backend=backend, dtype=name_of(dtype), variant=variant)
-        return _NumPyKernel(kernel) if backend == "reference" else kernel
+        return _for_torch(build(self.cell, self.sizes, backend=backend, dtype=name_of(dtype), variant=variant), backend)
 
     def call(self, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], streams: Streams,
              place: Place) -> Call:
@@ -163,8 +162,8 @@ class Runner:
         if place.reverse and reset is not None:
             # A cut between t-1 and t: going back, it is t-1 that is entered afresh, and a kernel resets what enters t.
             reset = torch.cat((reset[1:], torch.zeros_like(reset[:1])))
-        return Call(x=x.contiguous(), states=tuple(s.contiguous() for s in states),
-                    parameters=tuple(p.contiguous() for p in parameters), reverse=place.reverse, active=active,
+        return Call(x=plain(x), states=tuple(plain(s) for s in states),
+                    parameters=tuple(plain(p) for p in parameters), reverse=place.reverse, active=active,
                     mask=streams.mask, reset=reset, elapsed=streams.elapsed, coins=coins)
 
     def decompose(self, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], streams: Streams,
@@ -179,14 +178,18 @@ class Runner:
               place: Place) -> dict[str, Tensor]:
         """Every named local and every state's new value, (T, N, size) each."""
         call = self.call(x, states, self.packing.unpack(stored), streams, place)
-        kernel = self.kernel(x, streams) if self.backend == "reference" else self._eager(x.dtype, streams)
-        return kernel.trace(call)
+        backend = "reference" if self.backend == "reference" else "eager"
+        key = (x.dtype, "trace", _variant(streams))
+        if key not in self._kernels:
+            named = build_named(self.cell, self.sizes, backend=backend, dtype=name_of(x.dtype), variant=_variant(streams))
+            self._kernels[key] = _for_torch(named, backend)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._kernels[key].trace(call)
 
     def _eager(self, dtype: torch.dtype, streams: Streams) -> Kernel:
-        variant = (streams.seed is not None, streams.mask is not None, streams.reset is not None, True)
-        key = (dtype, "decomposition", variant)
+        key = (dtype, "decomposition", _variant(streams))
         if key not in self._kernels:
-            self._kernels[key] = self._build("eager", dtype, Variant(*variant))
+            self._kernels[key] = self._build("eager", dtype, _variant(streams))
         return self._kernels[key]
 
     def _refuse_forward_mode(self, tensors: Sequence[Tensor]) -> None:
@@ -198,6 +201,31 @@ class Runner:
         if transformed or any(forward_ad.unpack_dual(t).tangent is not None for t in tensors):
             raise RecellError(f"forward-mode differentiation of {self.cell.name} has no kernel: "
                             "write backend=\"eager\", or use reverse mode")
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """Contiguous memory that says what the tensor is: torch may leave a sign to be read into it (`torch.imag`)."""
+    tensor = tensor.contiguous()
+    return tensor.resolve_neg() if tensor.is_neg() else tensor
+
+
+def apart(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Gradients in memory of their own: two that are equal by the equations come as one tensor, and may be written to."""
+    seen: set[int] = set()
+    result: list[Tensor | None] = []
+    for gradient in gradients:
+        known = gradient is not None and id(gradient) in seen
+        result.append(gradient.clone() if gradient is not None and known else gradient)
+        seen.add(id(gradient))
+    return result
+
+
+def _variant(streams: Streams, input_gradient: bool = True) -> Variant:
+    return Variant(streams.seed is not None, streams.mask is not None, streams.reset is not None, input_gradient)
+
+
+def _for_torch(kernel: Kernel, backend: str) -> Kernel:
+    return _NumPyKernel(kernel) if backend == "reference" else kernel
 
 
 def name_of(dtype: torch.dtype) -> str:
@@ -258,7 +286,7 @@ class _Sequence(torch.autograd.Function):
         if saved is None:
             saved = _run_kernel(ctx, x, tensors).saved
         found = _kernel_gradients(ctx.kernel, saved, gradients)
-        return None, None, None, found.x, *found.states, *runner.packing.collect(found.parameters)
+        return None, None, None, found.x, *found.states, *apart(runner.packing.collect(found.parameters))
 
 
 def _run_kernel(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> Forward:
@@ -270,7 +298,7 @@ def _run_kernel(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> Forward:
 
 def _kernel_gradients(kernel: Kernel, saved: Any, gradients: Sequence[Tensor]) -> Gradients:
     dy, *dstates = gradients
-    return kernel.backward(saved, dy.contiguous(), tuple(d.contiguous() for d in dstates))
+    return kernel.backward(saved, plain(dy), tuple(plain(d) for d in dstates))
 
 
 def _differentiable_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor,

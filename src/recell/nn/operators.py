@@ -100,10 +100,10 @@ def _backward(plan: str, gradients: list[Tensor], x: Tensor, states: list[Tensor
     kernel, saved = runner.kernel(x, streams, input_gradient), bridge.held(handle)
     if saved is None:
         saved = kernel.forward(runner.call(x, states, parameters, streams, place), save=True).saved
-    found = kernel.backward(saved, gradients[0].contiguous(), tuple(d.contiguous() for d in gradients[1:]))
+    found = kernel.backward(saved, bridge.plain(gradients[0]), tuple(bridge.plain(d) for d in gradients[1:]))
     dx = x.new_empty(0) if found.x is None else found.x
     frozen = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found.parameters, strict=True)]
-    return [dx, *found.states, *frozen]
+    return [dx, *found.states, *bridge.apart(frozen)]
 
 
 def _backward_shapes(plan: str, gradients: list[Tensor], x: Tensor, states: list[Tensor], parameters: list[Tensor],

@@ -67,7 +67,7 @@ class OneStep(nn.Module):
             raise ShapeError(f"{self.cell.name} reads no elapsed time (no argument dt); write elapsed=None")
         if tuple(elapsed.shape) != (() if unbatched else (x.shape[0],)):
             raise ShapeError(f"elapsed has the shape {tuple(elapsed.shape)}; give one number per row of x")
-        return elapsed.detach().to(x).reshape(1, -1)
+        return elapsed.detach().to(x, copy=True).reshape(1, -1)
 
 
 class Step(OneStep):
