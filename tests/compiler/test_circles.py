@@ -17,19 +17,19 @@ def Kept(p, x, h, c):
 
 @cell(output="v")
 def AllKept(p, x, h):
-    v = tanh(p.W @ x + p.U @ h)
+    v = tanh(p.W @ x + p.U @ h)  # noqa: F841
     return h
 
 
 @cell(output="v")
 def Swapped(p, x, h, c):
-    v = tanh(p.W @ x + p.U @ h + p.V @ c)
+    v = tanh(p.W @ x + p.U @ h + p.V @ c)  # noqa: F841
     return c, h
 
 
 @cell(output=("v", "h"))
 def WithoutGradient(p, x, h, c, s):
-    v = where(h > 0.1, p.b, p.W @ x)
+    v = where(h > 0.1, p.b, p.W @ x)  # noqa: F841
     return c, s, h
 
 
