@@ -32,6 +32,7 @@ class Tracer:
         self.concats: list[list[Size]] = []
         self.coins = 0
         self.first_use: dict[str, int] = {}  # parameter -> line of the cell's function
+        self.declared: set[str] = set()  # parameters whose kind the author said
         self.return_line = code.co_firstlineno
         self.sized: set[str] = set()  # keys of `sizes` that named something
 
@@ -113,6 +114,9 @@ class Tracer:
             self.kinds.setdefault(operand.name, 1)
 
     def _label(self, operands: list[Value]) -> str:
+        frame = self.frame()
+        if frame is not None:
+            self.see_locals(frame.f_locals)
         table = {node: name for name, node in self.names}
         found = []
         for operand in operands:
@@ -138,6 +142,7 @@ class Tracer:
                           "declare it at first use")
             return Value(self, known.node)
         self.kinds[name] = len(dims)
+        self.declared.add(name)
         self._add_parameter(name, dims, trainable, init)
         return Value(self, self.parameters[name].node)
 
@@ -155,7 +160,7 @@ class Tracer:
             known = self.kinds.get(value.name)
             if known is None or (known == 1 and value.name not in self.parameters):
                 self.kinds[value.name] = 2
-            elif known == 1:
+            elif known == 1 and value.name not in self.declared:
                 self.kinds[value.name] = 2
                 raise KindLearned
         shape = value.shape

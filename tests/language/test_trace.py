@@ -1,0 +1,284 @@
+"""Recording: what is a matrix and what a vector, which names there are, and where an error stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from recell import CellError, ShapeError, cell, cells, concat, relu, sigmoid, split, tanh, where
+from recell.language.cell import Cell
+
+
+def shapes(definition: Cell, input_size: int = 3, hidden_size: int = 5, **sizes: int) -> dict[str, tuple[int, ...]]:
+    return {p.name: p.shape for p in definition.parameters(definition.resolve(input_size, hidden_size, sizes))}
+
+
+def names(definition: Cell) -> list[str]:
+    return [name for name, _ in definition.graph.names]
+
+
+def test_matrices_stand_left_of_at_under_t_or_right_of_a_matrix_at() -> None:
+    @cell
+    def Kinds(p, x, h):
+        return tanh(p.A @ x + (p.B @ p.C) @ h + p.D.T @ h + p.e * h + p.f)
+
+    assert shapes(Kinds) == {"A": (5, 3), "B": (5, 5), "C": (5, 5), "D": (5, 5), "e": (5,), "f": (5,)}
+
+
+def test_a_name_first_met_as_a_vector_may_turn_out_a_matrix() -> None:
+    """Its recording starts again with that knowledge."""
+
+    @cell
+    def Late(p, x, h):
+        half = p.M * 0.5
+        return tanh(p.M @ h + half @ h + p.W @ x)
+
+    assert shapes(Late) == {"M": (5, 5), "W": (5, 3)}
+
+
+def test_an_expression_of_vectors_is_no_matrix() -> None:
+    with pytest.raises(CellError, match="left of @ must stand a matrix; came difference .*or declare p.matrix"):
+
+        @cell
+        def Wrong(p, x, h):
+            difference = p.M - p.N
+            return tanh(difference @ h + p.W @ x)
+
+
+def test_a_declared_matrix_is_one_wherever_it_stands_first() -> None:
+    @cell
+    def Declared(p, x, h):
+        M = p.matrix("M") - p.M.T
+        return tanh(M @ h + p.W @ x)
+
+    assert shapes(Declared) == {"M": (5, 5), "W": (5, 3)}
+
+
+def test_numbering_is_by_first_use_and_declarations_take_sizes() -> None:
+    @cell(defaults={"rank": 2})
+    def Declared(p, x, h):
+        low = p.matrix("V", rows="rank") @ x
+        return tanh(p.matrix("U") @ low + p.vector("b", rows="hidden", trainable=False) + p.scalar("k", init=0.5) * h)
+
+    assert list(shapes(Declared).items()) == [("V", (2, 3)), ("U", (5, 2)), ("b", (5,)), ("k", ())]
+    assert shapes(Declared, rank=4)["U"] == (5, 4)
+    info = {p.name: p for p in Declared.parameters(Declared.resolve(3, 5))}
+    assert not info["b"].trainable and info["V"].trainable and info["k"].init == 0.5
+
+
+def test_a_second_declaration_of_another_kind_is_refused() -> None:
+    with pytest.raises(CellError, match="the parameter 'b' is already a vector .*declare it at first use"):
+
+        @cell
+        def Twice(p, x, h):
+            a = p.vector("b") * h
+            return tanh(p.matrix("b") @ x + a)
+
+
+def test_a_vector_used_as_a_matrix_is_refused() -> None:
+    with pytest.raises(CellError, match="left of @ must stand a matrix; came b .*declare p.matrix"):
+
+        @cell
+        def Mixed(p, x, h):
+            return tanh(p.vector("b") * h + p.b @ x)
+
+
+def test_locals_keep_their_names_in_order() -> None:
+    assert names(cells.LSTM) == ["i", "f", "g", "o", "c", "h"]
+
+
+def test_only_the_cell_functions_own_locals_are_named() -> None:
+    def gate(p, k, x, h):
+        inside = p[f"W_{k}"] @ x + p[f"U_{k}"] @ h
+        return sigmoid(inside)
+
+    @cell
+    def Helped(p, x, h):
+        z = gate(p, "z", x, h)
+        return z * tanh(gate(p, "n", x, h)) + (1 - z) * h
+
+    assert names(Helped) == ["z"]
+
+
+def test_a_list_gives_numbered_names() -> None:
+    @cell
+    def Listed(p, x, h):
+        u = [p.A @ x, tanh(p.B @ h)]
+        return u[0] * u[1]
+
+    assert names(Listed) == ["u_0", "u_1"]
+
+
+def test_names_are_found_in_exec_and_in_lambdas_of_the_cell() -> None:
+    space: dict = {"cell": cell, "tanh": tanh}
+    exec("@cell\ndef Run(p, x, h):\n    inner = p.W @ x\n    return tanh(inner + (lambda v: p.u * v)(h))\n", space)
+    assert names(space["Run"]) == ["inner"]
+
+
+def test_the_last_binding_is_seen_at_the_return() -> None:
+    @cell(output="last")
+    def Bound(p, x, h):
+        h = tanh(p.W @ x + p.U @ h)
+        last = h
+        return h
+
+    assert "last" in names(Bound)
+
+
+def test_loops_over_constants_unroll() -> None:
+    @cell
+    def Highway(p, x, h, *, depth=3):
+        """Zilly et al. (2017)."""
+        for k in range(depth):
+            inner = p[f"R_{k}"] @ h + p[f"b_{k}"]
+            if k == 0:
+                inner = inner + p.W @ x
+            h = tanh(inner) * 0.5 + h * 0.5
+        return h
+
+    assert len(shapes(Highway)) == 7 and len(shapes(Highway(depth=5))) == 11
+
+
+# -- sizes --------------------------------------------------------------------------------------------------------------
+
+
+def test_untied_sizes_are_hidden() -> None:
+    @cell
+    def Inner(p, x, h):
+        return tanh(p.V @ relu(p.W @ x) + h)
+
+    assert shapes(Inner) == {"V": (5, 5), "W": (5, 3)}
+
+
+def test_a_local_has_the_size_that_is_named() -> None:
+    @cell(sizes={"wide": "4*hidden", "narrow": 2})
+    def Sized(p, x, h):
+        wide = relu(p.W @ x)
+        narrow = p.V @ wide
+        return tanh(p.U @ narrow + h)
+
+    assert shapes(Sized) == {"W": (20, 3), "V": (2, 20), "U": (5, 2)}
+
+
+def test_untied_parts_of_a_concat_are_equal_and_parts_of_a_split_too() -> None:
+    @cell
+    def Joined(p, x, h):
+        return concat(tanh(p.A @ x), tanh(p.B @ h))
+
+    with pytest.raises(ShapeError, match="hidden/2 must be a whole number of at least 1; came 2.5 with hidden = 5"):
+        Joined.resolve(3, 5)
+    assert shapes(Joined, 3, 6) == {"A": (3, 3), "B": (3, 6)}
+
+    @cell
+    def Split(p, x, h):
+        a, b, c = split(p.W @ x, 3)
+        return tanh(a + b * c + h)
+
+    assert shapes(Split) == {"W": (15, 3)}
+
+
+def test_only_input_may_be_forced_and_the_cell_says_so() -> None:
+    @cell
+    def Residual(p, x, h):
+        return tanh(p.U @ h) + x
+
+    assert shapes(Residual, 5, 5) == {"U": (5, 5)}
+    with pytest.raises(ShapeError, match="Residual needs an input as wide as hidden, 5; came input_size=3; write input_size=5"):
+        Residual.resolve(3, 5)
+
+
+def test_two_other_symbols_forced_equal_are_an_error_at_definition() -> None:
+    line = r"Forced, line \d+: the sizes of h \(vector of hidden\) and s \(vector of context\) don't fit in add"
+    with pytest.raises(CellError, match=line):
+
+        @cell(sizes={"s": "context"})
+        def Forced(p, x, h, s):
+            h = tanh(h + s)
+            return h, p.W @ x + s
+
+
+def test_a_size_1_vector_does_not_broadcast() -> None:
+    with pytest.raises(CellError, match="don't fit in mul; came"):
+
+        @cell(sizes={"k": 1})
+        def One(p, x, h):
+            k = sigmoid(p.W @ x)
+            return k * h
+
+
+def test_sizes_that_contradict_a_local() -> None:
+    with pytest.raises(CellError, match="the size of 'a' does not fit; came hidden and context"):
+
+        @cell(sizes={"a": "context"})
+        def Local(p, x, h):
+            a = h * 2
+            return tanh(p.W @ x + a)
+
+
+def test_an_unknown_key_of_sizes_is_refused() -> None:
+    with pytest.raises(CellError, match="sizes names no state or local: there is no name of this name; came 'gatee'; write gate"):
+
+        @cell(sizes={"gatee": "context"})
+        def Keys(p, x, h):
+            gate = sigmoid(p.W @ x)
+            return gate * h
+
+
+def test_a_new_state_of_another_size_is_refused() -> None:
+    with pytest.raises(CellError, match="the state 'h' has size hidden, but its new value has .*; came return h; write sizes="):
+
+        @cell
+        def Wide(p, x, h):
+            return concat(h, tanh(p.matrix("W", rows="hidden") @ x))
+
+
+# -- errors name their line -----------------------------------------------------------------------------------------------
+
+
+def test_an_undefined_name() -> None:
+    with pytest.raises(CellError, match=r"Undefined, line \d+: name 'W' is not defined.*write p.NAME for a parameter"):
+
+        @cell
+        def Undefined(p, x, h):
+            return tanh(W @ x + h)  # noqa: F821 # pyright: ignore
+
+
+def test_the_line_is_that_of_the_op() -> None:
+    def Lined(p, x, h):
+        a = p.W @ x
+        b = tanh(a)
+        return where(b > 0, b, h * h @ h)
+
+    with pytest.raises(CellError, match=f"Lined, line {Lined.__code__.co_firstlineno + 3}: "):
+        cell(Lined)
+
+
+def test_an_error_in_a_helper_stands_at_the_cells_own_line() -> None:
+    def helper(v):
+        return v**2
+
+    def Helped(p, x, h):
+        return tanh(helper(p.W @ x)) + h
+
+    with pytest.raises(CellError, match=f"Helped, line {Helped.__code__.co_firstlineno + 1}: "):
+        cell(Helped)
+
+
+def test_the_profiler_is_given_back() -> None:
+    import sys
+
+    seen = []
+
+    def watch(frame, event, argument):
+        seen.append(event)
+
+    sys.setprofile(watch)
+    try:
+
+        @cell
+        def Watched(p, x, h):
+            return tanh(p.W @ x + h)
+
+        assert sys.getprofile() is watch
+    finally:
+        sys.setprofile(None)
+    assert isinstance(Watched, Cell)
