@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from typing import Any
 
 import numpy as np
+
+from recell.compiler.backends.cpu.workspace import Block
+
+LARGE = 1 << 20  # bytes: blocks of the pool are whole huge pages, and a small fresh allocation costs little
 
 
 def is_torch(array: Any) -> bool:
@@ -17,10 +23,30 @@ def address(array: Any) -> int:
 
 
 def empty(like: Any, shape: tuple[int, ...], *, zero: bool = False) -> Any:
-    """A new array of the kind and dtype of `like`."""
+    """A new array of the kind and dtype of `like`; a large one lies in the workspace pool, whose pages are there already."""
+    count = math.prod(shape)
+    if count * like.itemsize >= LARGE:
+        array = _pooled(like, count, shape)
+        if zero:
+            array[...] = 0
+        return array
     if hasattr(like, "data_ptr"):
         return like.new_zeros(shape) if zero else like.new_empty(shape)
     return np.zeros(shape, like.dtype) if zero else np.empty(shape, like.dtype)
+
+
+def _pooled(like: Any, count: int, shape: tuple[int, ...]) -> Any:
+    """An array on a block of the pool; the block goes back when the array's memory is no longer used."""
+    size = count * like.itemsize
+    block = Block(size)
+    memory = (ctypes.c_char * size).from_address(block.address)
+    memory.block = block  # pyright: ignore[reportAttributeAccessIssue] - whoever holds the memory holds the block
+    if hasattr(like, "data_ptr"):
+        import torch  # only reached where the caller's own arrays are torch's
+
+        flat = torch.frombuffer(memory, dtype=like.dtype)
+        return flat.new_empty(0).set_(flat.untyped_storage(), 0, shape)
+    return np.frombuffer(memory, like.dtype).reshape(shape)
 
 
 def steps_of(base: Any, start: int, steps: int) -> Any:
