@@ -11,8 +11,7 @@ from recell.compiler.passes import prepare
 from recell.graph.graph import Builder
 from recell.graph.ops import OPS
 from recell.graph.verify import Rigid, infer
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import cell_named
+from tests.contract.descriptions import NAMES, cell_named
 from tests.contract.harness import VARIANTS
 
 

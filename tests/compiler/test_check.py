@@ -8,8 +8,7 @@ import recell
 from recell import CellError, cell, split, tanh
 from recell.compiler.backends.eager.ops import TORCH
 from recell.compiler.build import backends, build
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import cell_named
+from tests.contract.descriptions import NAMES, cell_named
 
 
 @pytest.mark.parametrize("name", NAMES)

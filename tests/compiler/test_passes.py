@@ -12,8 +12,7 @@ from recell.compiler.build import Variant
 from recell.compiler.passes import prepare, push_layout, with_mask, with_reset
 from recell.errors import CellError
 from recell.graph.verify import verify
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import cell_named
+from tests.contract.descriptions import NAMES, cell_named
 from tests.contract.harness import VARIANTS, agree, everything, make
 
 

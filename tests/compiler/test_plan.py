@@ -8,16 +8,15 @@ from recell import CellError, ShapeError, cell, cells, sigmoid, tanh
 from recell.compiler.build import Variant
 from recell.compiler.plan import Plan, StepPlan, make_plan, stage_nodes
 from recell.language.cell import Cell
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import CELLS, cell_named
+from tests.contract.descriptions import CELLS, NAMES, cell_named
 from tests.contract.harness import VARIANTS, sizes_of
 
 HIDDEN = 60
 
 # cell -> products a step in loops, forward and backward; floats a unit and step that are kept
 SEEN = {
-    "Elman": (1, 1, 0), "LSTM": (1, 1, 5), "PeepholeLSTM": (1, 1, 5), "GRU": (1, 1, 4), "GRUResetBefore": (2, 2, 3), "SCRN": (1, 1, 0),
-    "SRU": (0, 0, 4), "PackedLSTM": (1, 1, 5), "Antisymmetric": (1, 1, 1),
+    "Elman": (1, 1, 0), "LSTM": (1, 1, 5), "PeepholeLSTM": (1, 1, 5), "GRU": (1, 1, 4), "GRUResetBefore": (2, 2, 3),
+    "SCRN": (1, 1, 0), "SRU": (0, 0, 4), "PackedLSTM": (1, 1, 5), "Antisymmetric": (1, 1, 1),
 }  # fmt: skip
 
 

@@ -13,8 +13,7 @@ from recell.compiler.passes import prepare
 from recell.compiler.plan import gather_graph
 from recell.compiler.stash import Stash, _Flow, choose, width
 from recell.graph.ops import OPS
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import CELLS, cell_named
+from tests.contract.descriptions import CELLS, NAMES, cell_named
 from tests.contract.harness import sizes_of
 
 

@@ -7,17 +7,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from recell import cells
 from recell.compiler.build import backends
+from tests.contract.descriptions import MODIFIED, NAMES
 from tests.contract.harness import VARIANTS
-from tests.language.cells_written_down import CELLS as WRITTEN_DOWN
-
-NAMES = tuple(dict.fromkeys([*cells.names(), *WRITTEN_DOWN]))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     tables = {
-        "cell": NAMES, "backend": backends(), "other": [b for b in backends() if b != "reference"],
+        "cell": (*NAMES, *MODIFIED), "backend": backends(), "other": [b for b in backends() if b != "reference"],
         "variant": tuple(VARIANTS), "dtype": ("float64", "float32"),
     }  # fmt: skip
     for name, values in tables.items():

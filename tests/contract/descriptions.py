@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
-from recell import cells
+from recell import cells, modifiers
 from recell.language.cell import Cell
 from tests.language import cells_written_down
 
@@ -44,8 +46,30 @@ CELLS: dict[str, Description] = {
 }
 
 
+NAMES = tuple(dict.fromkeys([*cells.names(), *cells_written_down.CELLS]))
+
+# Every modifier, in a cell that is held to all laws; what each one means is held by its own test.
+MODIFIED: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "LSTM normed and zoned out": ("LSTM", (modifiers.layer_norm(), modifiers.zoneout(h=0.1, c=0.4))),
+    "GRU with dropped weights": ("GRU", (modifiers.weight_drop(0.3), modifiers.recurrent_dropout(0.25))),
+    "Elman dilated": ("Elman", (modifiers.dilation(2),)),
+}
+MODIFIERS = {
+    "dilation": "test_dilation.py", "layer_norm": "test_layer_norm.py", "recurrent_dropout": "test_dropouts.py",
+    "weight_drop": "test_dropouts.py", "zoneout": "test_zoneout.py",
+}  # fmt: skip
+
+
+@cache
 def cell_named(name: str) -> Cell:
+    if name in MODIFIED:
+        base, changes = MODIFIED[name]
+        return cells.get(base).with_(*changes)
     return cells.get(name) if name in cells.names() else cells_written_down.CELLS[name]
+
+
+def description_of(name: str) -> Description:
+    return CELLS[MODIFIED[name][0] if name in MODIFIED else name]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 
 from recell.compiler.build import Call, Coins, Variant, build
 from recell.language.cell import Cell
-from tests.contract.descriptions import BACKENDS, CELLS, DIFFERENCES, TOLERANCE, cell_named
+from tests.contract.descriptions import BACKENDS, DIFFERENCES, TOLERANCE, cell_named, description_of
 
 PLAIN = Variant()
 VARIANTS = {
@@ -107,7 +107,7 @@ def make(
 @cache
 def case_of(name: str, variant: str = "plain", *, wide: bool = False, rows: int = ROWS, steps: int = STEPS) -> Case:
     """The case of a described cell; made once, so that the reference is computed once."""
-    cell, how = cell_named(name), CELLS[name]
+    cell, how = cell_named(name), description_of(name)
     hidden = how.wide if wide else how.hidden
     return make(
         cell, sizes_of(cell, hidden, how.sizes), steps=steps, rows=rows, variant=VARIANTS[variant], seed=len(name) + hidden

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
-from recell import cells
+from recell import cells, modifiers
 from recell.compiler.build import backends
 from recell.graph.ops import OPS as TABLE
 from tests.contract import descriptions
-from tests.language.cells_written_down import CELLS as WRITTEN_DOWN
+from tests.language import cells_written_down
 
 
 def test_every_cell_is_described() -> None:
-    assert set(descriptions.CELLS) == {*cells.names(), *WRITTEN_DOWN}
+    assert set(descriptions.CELLS) == {*cells.names(), *cells_written_down.CELLS}
+
+
+def test_every_modifier_is_described_tried_and_tested() -> None:
+    assert set(descriptions.MODIFIERS) == set(modifiers.__all__)
+    tried = {type(change) for _, changes in descriptions.MODIFIED.values() for change in changes}
+    assert len(tried) == len(modifiers.__all__)
+    folder = Path(cells_written_down.__file__).parent / "modifiers"
+    assert all((folder / name).is_file() for name in descriptions.MODIFIERS.values())
 
 
 def test_every_op_is_described() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from recell.compiler.build import Variant
-from tests.contract.harness import RAGGED, Case, agree, case_of, everything, forward, same_bits, states_of, turned
+from tests.contract.descriptions import cell_named
+from tests.contract.harness import RAGGED, Case, agree, case_of, everything, forward, make, same_bits, states_of, turned
 
 NAN = float("nan")
 MASKED, RESET = Variant(mask=True), Variant(reset=True)
@@ -31,6 +32,19 @@ def chain(case: Case, backend: str, pieces: list[slice]) -> dict[str, np.ndarray
 def test_steps_in_one_call_equal_single_calls(cell: str, backend: str) -> None:
     case = case_of(cell)
     agree(chain(case, backend, [slice(t, t + 1) for t in range(case.steps)]), forward(case, backend))
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(0, 3), (3, 0), (1, 1)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_no_step_and_no_row(cell: str, backend: str, steps: int, rows: int, reverse: bool) -> None:
+    """Nothing to do is done: the states that entered come out, and no parameter has a gradient."""
+    case = replace(make(cell_named(cell), case_of(cell).sizes, steps=steps, rows=rows), reverse=reverse)
+    found = everything(case, backend)
+    agree(found, everything(case, "reference"))
+    if not steps:
+        agree({"states": np.concatenate(states_of(case, found), 1)}, {"states": np.concatenate(case.states, 1)})
+    if not steps * rows:
+        assert not any(found[f"d {p.name}"].any() for p in case.cell.graph.parameters)
 
 
 def test_two_chunks_equal_the_whole_with_all_gradients(cell: str, backend: str) -> None:

@@ -8,8 +8,7 @@ from recell import CellError, cells
 from recell.graph.graph import Builder, Node
 from recell.graph.rewrite import drop_dead, rewrite, tidy
 from recell.graph.verify import verify
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import cell_named
+from tests.contract.descriptions import NAMES, cell_named
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,8 +8,7 @@ import pytest
 
 from recell import Cell, ModelError, cells
 from recell.graph import serial
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import cell_named
+from tests.contract.descriptions import NAMES, cell_named
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,3 +70,11 @@ def test_no_text_of_a_file_is_run() -> None:
     data["nodes"][0][4] = ["__import__('os').system('false')"]
     with pytest.raises(ModelError):
         serial.from_json(data)
+
+
+@pytest.mark.parametrize("dims", ["hidden", ["hidden"] * 3])
+def test_a_value_has_at_most_two_dimensions(dims: object) -> None:
+    data = cells.Elman.to_json()
+    data["graph"]["nodes"][6][4] = dims
+    with pytest.raises(ModelError, match="can't be read.*dimensions"):
+        Cell.from_json(data)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from recell import cell, cells, concat, split, tanh
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import cell_named
+from tests.contract.descriptions import NAMES, cell_named
 from tests.contract.harness import Case, agree, case_of, make, trace
 
 

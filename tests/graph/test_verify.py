@@ -14,8 +14,7 @@ from recell import Cell, CellError, ModelError, cells
 from recell.errors import RecellError
 from recell.graph import serial
 from recell.graph.verify import verify
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import cell_named
+from tests.contract.descriptions import NAMES, cell_named
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -67,6 +67,8 @@ class EagerKernel:
 
     def forward(self, call: Call, *, save: bool) -> Forward:
         graph, plan = self._plan
+        if not call.x.shape[0]:  # no step: what entered comes out
+            return Forward(call.x.new_zeros(0, call.x.shape[1], self.cell.output_size(self.sizes)), call.states)
         run = self._run(graph, plan, call)
         parts = [run.streams[o] for o in graph.output]
         y = torch.cat([p.expand(*call.x.shape[:2], p.shape[-1]) for p in parts], -1) if len(parts) > 1 else parts[0]
