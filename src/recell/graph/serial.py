@@ -47,6 +47,8 @@ def from_json(data: Any) -> Graph:
 def _node(op: str, inputs: list[int], attributes: list[Any], space: str, dims: list[str]) -> Node:
     if space not in (ROW, PARAMETER):
         raise ValueError(f"space {space!r}")
+    if not isinstance(dims, list) or len(dims) > 2:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"dimensions {dims!r:.40}")
     shape = Shape(space, tuple(Size.parse(_text(d)) for d in dims))
     return Node(_text(op), tuple(int(i) for i in inputs), tuple(_read_attribute(a) for a in attributes), shape)
 
