@@ -35,8 +35,9 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, refused: str) ->
 def test_what_cannot_be_read_or_made_says_so(tmp_path) -> None:
     with pytest.raises(ModelError, match="missing"):
         files.read_json(tmp_path / "a.json", ModelError)
-    (tmp_path / "a.json").write_bytes(b"\xff{}")
-    with pytest.raises(ModelError, match="damaged"):
-        files.read_json(tmp_path / "a.json", ModelError)
+    for content in (b"\xff{}", b'{"x": ' + b"9" * 5000 + b"}"):
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(ModelError, match="damaged"):
+            files.read_json(tmp_path / "a.json", ModelError)
     with pytest.raises(DataError, match="could not create"):
         files.make_folder(tmp_path / "a.json" / "b")

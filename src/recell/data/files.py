@@ -79,7 +79,7 @@ def parse_json(content: bytes, path: Path, error: type[RecellError]) -> dict[str
     """A JSON object out of bytes; raises ``error`` naming ``path`` where they are anything else."""
     try:
         value = json.loads(content)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:  # ValueError: no UTF-8, no JSON, or a number of thousands of digits
         raise error(f"{path} is damaged: it is not JSON ({problem})") from None
     if not isinstance(value, dict):
         raise error(f"{path} is damaged: it holds a {type(value).__name__} where an object was expected")
