@@ -44,6 +44,7 @@ def test_a_conversation_in_plain_text(recell, model: Path, monkeypatch) -> None:
         (("--length", -5), "length"),
         (("--seed", -5), "seed"),
         (("--backend", "gpu"), "reference"),
+        (("--backend", "eager"), "there are cpu, reference"),
     ],
 )
 def test_wrong_settings(recell, model: Path, arguments, says: str) -> None:

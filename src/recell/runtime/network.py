@@ -14,6 +14,7 @@ from recell.errors import CellError, ModelError, RecellError, ShapeError
 from recell.language.cell import Cell
 
 Array = NDArray[Any]
+_OF_TORCH = ("eager",)  # it runs on torch's tensors, and a saved model must not need torch
 States = tuple[Array, ...]  # one (streams, size) for each of the cell's states
 
 
@@ -115,8 +116,9 @@ def check_tensors(
 
 def checked_backend(name: str) -> str:
     """``name``, or the error that says which there are: no other backend takes over in silence."""
-    if name not in backends():
-        raise RecellError(f"the backend {name!r} is not here; there are {', '.join(backends())}: name one (backend=)")
+    usable = [backend for backend in backends() if backend not in _OF_TORCH]
+    if name not in usable:
+        raise RecellError(f"the backend {name!r} is not here; there are {', '.join(usable)}: name one (backend=)")
     return name
 
 
