@@ -45,14 +45,14 @@ def _module(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except RecellError as error:
         raise CellError(f"{path}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends itself must not end us in silence
         raise CellError(f"{path}{_line_of(error, path)}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
     return module
 
 
-def _line_of(error: Exception, path: Path) -> str:
+def _line_of(error: BaseException, path: Path) -> str:
     """Where in the user's file it went wrong."""
     if isinstance(error, SyntaxError):
         return f" line {error.lineno}"
