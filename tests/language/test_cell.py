@@ -9,8 +9,7 @@ import pickle
 import pytest
 
 from recell import Cell, CellError, ModelError, ShapeError, cell, cells, relu, sigmoid, tanh
-from tests.contract.conftest import NAMES
-from tests.contract.descriptions import cell_named
+from tests.contract.descriptions import NAMES, cell_named
 from tests.contract.harness import agree, case_of, forward, make
 
 
