@@ -96,3 +96,19 @@ def test_the_same_seed_draws_the_same() -> None:
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(RecellError, match="first symbol"):
         next(sample(Counter(), [], 3))
+
+
+def test_a_temperature_near_zero_takes_the_best() -> None:
+    generator = np.random.default_rng(0)
+    assert Sampling(temperature=1e-320).choose(np.array([0.0, 2.0, 1.0]), generator) == 1
+
+
+def test_an_infinite_score_is_refused() -> None:
+    with pytest.raises(RecellError, match="are not numbers"):
+        Sampling().choose(np.array([0.0, np.inf]), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_nothing_is_drawn_where_all_is_forbidden(temperature: float) -> None:
+    with pytest.raises(RecellError, match="no symbol that may be drawn"):
+        Sampling(temperature, forbidden=(0, 1)).choose(np.array([0.0, 1.0]), np.random.default_rng(0))

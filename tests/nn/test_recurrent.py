@@ -355,7 +355,8 @@ def test_bad_input_gets_one_clear_line(case):
 
 
 @pytest.mark.parametrize("error, options", [
-    (ShapeError, {"num_layers": 0}), (ShapeError, {"hidden_size": 0}), (ShapeError, {"sizes": {"context": 3}}),
+    (ShapeError, {"num_layers": 0}), (ShapeError, {"num_layers": 1.5}), (DataError, {"dropout": "much"}),
+    (ShapeError, {"hidden_size": 0}), (ShapeError, {"sizes": {"context": 3}}),
     (DataError, {"dropout": 1.5}), (DataError, {"merge": "max"}), (DataError, {"bidirectional": True, "reverse": True}),
     (CellError, {"cell": "LSTN"}), (CellError, {"cell": tanh}), (DataError, {"backend": "gpu"}),
     (CellError, {"cell": "Jordan", "num_layers": 2, "sizes": {"output": 3}}),

@@ -261,6 +261,16 @@ BAD_OPTIONS = [
     ({"cell": "Jordan", "num_layers": 2}, "num_layers=1"),
     ({"sizes": {"context": 3}}, "context"),
     ({"batch_size": 500}, "shorter than one batch"),
+    ({"dropout": "much"}, "dropout is a number"),
+    ({"validation_fraction": None}, "validation fraction is a number"),
+    ({"learning_rate": "fast"}, "learning rate is a number"),
+    ({"learning_rate": float("nan")}, "learning rate is a number"),
+    ({"plan": {"clip": "tight"}}, "clip is a number"),
+    ({"plan": {"report_every": 2.5}}, "report_every counts steps"),
+    ({"plan": {"warmup": -5}}, "warmup is a number"),
+    ({"seed": 1.5}, "seed is a whole number"),
+    ({"sizes": [3]}, "sizes holds numbers"),
+    ({"hidden_size": 10**8}, "the network cannot be made"),
 ]
 
 

@@ -41,12 +41,15 @@ class Sampling:
     def probabilities(self, logits: Logits) -> Probabilities:
         """What symbols are drawn with, from their logits; both (symbols,), float64 that sums to 1."""
         scores: Probabilities = np.array(logits, np.float64)
-        if np.isnan(scores).any():
-            raise RecellError("the model's scores are not numbers (NaN), so nothing can be drawn from them")
+        if np.isnan(scores).any() or np.isposinf(scores).any():
+            raise RecellError("the model's scores are not numbers (NaN or infinite), so nothing can be drawn from them")
         scores[list(self.forbidden)] = -np.inf
+        if np.isneginf(scores).all():
+            raise RecellError("there is no symbol that may be drawn; the vocabulary is empty, or all of it is forbidden")
         if self.temperature == 0:
             return _all_on(int(scores.argmax()), len(scores))
-        probabilities = _softmax(scores / self.temperature)
+        with np.errstate(over="ignore"):  # a temperature near 0 sends all but the best to -inf
+            probabilities = _softmax((scores - scores.max()) / self.temperature)
         if self.top_k is not None:
             probabilities = _keep(probabilities, self.top_k)
         if self.top_p is not None:

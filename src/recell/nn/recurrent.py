@@ -172,10 +172,10 @@ def initialise(tensor: Tensor, init: Init | None, hidden_size: int) -> Tensor:
 
 def _check_options(cell: Cell, num_layers: int, bidirectional: bool, merge: str | None, reverse: bool,
                    dropout: float) -> None:
-    if num_layers < 1:
-        raise ShapeError(f"num_layers is {num_layers}; give at least 1")
-    if not 0 <= dropout <= 1:
-        raise DataError(f"dropout is {dropout}; give a probability from 0 to 1")
+    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
+        raise ShapeError(f"num_layers is {num_layers!r}; give a whole number of at least 1")
+    if not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+        raise DataError(f"dropout is {dropout!r}; give a probability from 0 to 1")
     if merge is not None and merge not in MERGES:
         raise DataError(f"there is no merge {merge!r}; there are {', '.join(MERGES)} and None")
     if reverse and bidirectional:

@@ -27,7 +27,7 @@ from recell.runtime.saved import CONFIG, TENSORS, SavedModel, tensors_bytes
 from recell.tasks._language import LanguageLearner, Network, nats_per_token
 from recell.tasks.base import Task, options_to_json
 from recell.training import Checkpoints, Plan, Saved, Training
-from recell.training.loop import checked_plan
+from recell.training.loop import check_number, checked_plan
 from recell.training.metrics import read_records, records_bytes
 from recell.training.progress import Progress, chosen
 
@@ -225,10 +225,14 @@ class LanguageModel(Task):
                 _check_count(name, getattr(self, name))
         if self.steps is not None and self.epochs is not None:
             raise RecellError(message("steps and epochs both say how long to train", write="one of them"))
-        if not 0 <= self.dropout < 1:
+        if check_number("dropout", self.dropout) >= 1:
             raise RecellError(message("dropout is a probability below 1", came=self.dropout, write="dropout=0.2"))
-        if not 0 <= self.validation_fraction < 1:
+        if check_number("validation_fraction", self.validation_fraction) >= 1:
             raise RecellError(message("validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, Integral):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise RecellError(message("seed is a whole number", came=repr(self.seed), write="seed=0"))
+        if self.sizes is not None and not isinstance(self.sizes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise RecellError(message("sizes holds numbers by the sizes' names", came=self.sizes, write="sizes={'context': 40}"))
         checked_level(self.level)
         self._plan(1)
         return cells.get(self.cell) if isinstance(self.cell, str) else _checked_cell(self.cell)
@@ -293,7 +297,10 @@ class LanguageModel(Task):
             "num_layers": self.num_layers,
             "sizes": dict(self.sizes or {}),
         }
-        network = self._network_of(cell, vocabulary_size, description)
+        try:
+            network = self._network_of(cell, vocabulary_size, description)
+        except RuntimeError as error:  # torch's own, such as memory that is not there
+            raise RecellError(message(f"the network cannot be made: {error}", write="a smaller hidden_size")) from None
         try:
             return network.to(self.device)
         except (RuntimeError, AssertionError) as error:

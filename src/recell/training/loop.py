@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -96,14 +97,24 @@ def checked_plan(settings: Mapping[str, Any]) -> Plan:
             raise RecellError(unknown("entry of the plan", name, known))
     plan = Plan(**settings)
     for name in ("steps", "report_every", "validate_every", "checkpoint_every"):
-        if getattr(plan, name) < 1:
-            raise RecellError(message(f"{name} counts steps, from 1", came=getattr(plan, name), write=f"{name}=100"))
-    if plan.clip is not None and not plan.clip > 0:
+        value = getattr(plan, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise RecellError(message(f"{name} counts steps, from 1", came=repr(value), write=f"{name}=100"))
+    for name in ("learning_rate", "weight_decay", "warmup", "floor"):
+        check_number(name, getattr(plan, name))
+    if plan.clip is not None and check_number("clip", plan.clip) <= 0:
         raise RecellError(message("clip bounds the gradients' norm, above 0", came=plan.clip, write="clip=1.0"))
     if plan.optimizer not in optimizers.optimizer_names():
         raise RecellError(unknown("optimizer", plan.optimizer, optimizers.optimizer_names()))
     plan.schedule()
     return plan
+
+
+def check_number(name: str, value: object) -> float:
+    """The number itself; raises RecellError for what is none, is below 0 or without end."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise RecellError(message(f"{name.replace('_', ' ')} is a number, 0 or above", came=repr(value), write=f"{name}=0.1"))
+    return float(value)
 
 
 @dataclass
