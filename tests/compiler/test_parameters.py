@@ -16,7 +16,7 @@ from tests.contract.harness import agree, equals_central_differences, everything
 def Made(p, x, h):
     gates = concat(p.b, p.vector("c", rows="hidden"))
     first, second = split(p.d * gates, 2)
-    return tanh((p.W @ p.V.T) @ x + (p.U - p.U.T) @ h + relu(first) - second * p.scalar("k"))
+    return tanh((p.matrix("W", cols="hidden") @ p.V.T) @ x + (p.U - p.U.T) @ h + relu(first) - second * p.scalar("k"))
 
 
 def test_values_equal_numpy_by_hand() -> None:

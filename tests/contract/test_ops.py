@@ -60,7 +60,7 @@ def test_the_derivative_is_that_of_the_value(op: str) -> None:
 @cell
 def Products(p, x, h):
     """Parameters among themselves: a product of matrices, of a matrix and a vector, transposes, outer gradients."""
-    square = p.A @ p.B.T
+    square = p.matrix("A", cols="hidden") @ p.B.T
     bias = p.C @ p.vector("d")
     return tanh((square @ x) * p.scalar("k") + (p.B.T @ p.A) @ h + bias + relu(p.d) * p.b)
 

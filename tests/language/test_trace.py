@@ -19,7 +19,7 @@ def names(definition: Cell) -> list[str]:
 def test_matrices_stand_left_of_at_under_t_or_right_of_a_matrix_at() -> None:
     @cell
     def Kinds(p, x, h):
-        return tanh(p.A @ x + (p.B @ p.C) @ h + p.D.T @ h + p.e * h + p.f)
+        return tanh(p.A @ x + (p.matrix("B", cols="hidden") @ p.C) @ h + p.D.T @ h + p.e * h + p.f)
 
     assert shapes(Kinds) == {"A": (5, 3), "B": (5, 5), "C": (5, 5), "D": (5, 5), "e": (5,), "f": (5,)}
 
