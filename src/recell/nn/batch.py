@@ -157,6 +157,10 @@ def _with_streams(batch: Batch, lead: Sequence[int], flip: bool, mask: Tensor | 
     """The batch with its (T, N) streams, in the batch's order and in x's dtype."""
     given = {"mask": mask, "reset": reset, "elapsed": elapsed}
     streams = {name: _stream(name, stream, batch, lead, flip) for name, stream in given.items() if stream is not None}
+    if "reset" in streams and batch.streams.lengths is not None:
+        # The padding cuts nothing: a reset right behind a row's end would take the reverse direction's initial state.
+        steps = torch.arange(batch.x.shape[0], device=batch.x.device).unsqueeze(1)
+        streams["reset"] = streams["reset"] * (steps < batch.streams.lengths)
     return batch._replace(streams=batch.streams._replace(**streams))
 
 
