@@ -243,3 +243,15 @@ def test_a_graph_that_does_not_verify_is_refused() -> None:
     data["graph"]["nodes"][-1][0] = "warp"
     with pytest.raises(ModelError, match="unknown op 'warp'; came a damaged or foreign graph; save the model again"):
         Cell.from_json(data)
+
+
+def test_what_stands_beside_the_equations_is_checked_at_definition() -> None:
+    def step(p, x, h):
+        return tanh(p.W @ x + p.U @ h)
+
+    with pytest.raises(CellError, match="initial value of the state 'h' must be a number; came 'one'"):
+        cell(initial={"h": "one"})(step)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(CellError, match="defaults names no size: .* 'context'"):
+        cell(defaults={"context": 40})(step)
+    with pytest.raises(CellError, match="@cell stands above a function; came 5"):
+        cell(5)  # pyright: ignore

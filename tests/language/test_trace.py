@@ -282,3 +282,24 @@ def test_the_profiler_is_given_back() -> None:
     finally:
         sys.setprofile(None)
     assert isinstance(Watched, Cell)
+
+
+def test_the_size_between_two_chained_products_must_be_named() -> None:
+    with pytest.raises(CellError, match="the size between two chained products .* rows="):
+
+        @cell
+        def Chained(p, x, h):
+            return tanh(p.A @ (p.B @ x) + p.U @ h)
+
+    with pytest.raises(CellError, match="the size between two chained products"):
+
+        @cell
+        def Multiplied(p, x, h):
+            return tanh((p.A @ p.B) @ x + p.U @ h)
+
+    @cell(sizes={"z": "rank"})
+    def Named(p, x, h):
+        z = p.B @ x
+        return tanh(p.A @ z + p.U @ h)
+
+    assert Named.parameters(Named.resolve(3, 5, {"rank": 2}))[0].shape == (2, 3)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, overload
 
 from recell.errors import CellError, ModelError, ShapeError, unknown
@@ -270,10 +272,12 @@ def cell(function: Callable[..., Any] | None = None, /, *, sizes: Mapping[str, A
     Raises CellError with the line, what came and what to write.
     """
     def make(function: Callable[..., Any]) -> Cell:
+        if not inspect.isfunction(function):
+            raise CellError(f"@cell stands above a function; came {function!r:.60}; write @cell def Name(p, x, h)")
         names = (output,) if isinstance(output, str) else output
         constants = _constants(function)
         parsed = tuple((name, Size.parse(size)) for name, size in (sizes or {}).items())
-        start = tuple((name, float(value)) for name, value in (initial or {}).items())
+        start = tuple((name, _initial_number(function.__name__, name, value)) for name, value in (initial or {}).items())
         definition = Definition(function, parsed, start, names, constants)
         made = _define(function.__name__, definition, defaults or {})
         return made
@@ -296,6 +300,13 @@ def _constants(function: Callable[..., Any]) -> tuple[tuple[str, Any], ...]:
             raise CellError(f"{function.__name__}: a state has no default; came {parameter}; "
                             "write a constant after *, an initial state by @cell(initial={...})")
     return tuple(result)
+
+
+def _initial_number(cell_name: str, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise CellError(f"{cell_name}: the initial value of the state {name!r} must be a number; came {value!r}; "
+                        f"write @cell(initial={{{name!r}: 1.0}})")
+    return float(value)
 
 
 def _check_constant(cell_name: str, name: str, value: Any) -> None:
@@ -322,7 +333,12 @@ def _define(name: str, definition: Definition, defaults: Mapping[str, int]) -> C
     tracer, returned = record(name, definition.function, arguments, sizes, table, dict(definition.constants))
     graph = finish(tracer, returned, sizes, definition.output, dict(definition.initial))
     verify.verify(graph, CellError)
-    return Cell(name, graph, defaults, definition)
+    made = Cell(name, graph, defaults, definition)
+    used = made._symbols()  # pyright: ignore[reportPrivateUsage]
+    for key in defaults:
+        if key not in used:
+            raise CellError(f"{name}: defaults names no size: " + unknown("size", key, used))
+    return made
 
 
 def _arguments(name: str, function: Callable[..., Any]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class Tracer:
         self.parameters: dict[str, ParameterInfo] = {}
         self.names: list[tuple[str, int]] = []
         self.concats: list[list[Size]] = []
+        self.chained: list[tuple[Size, int]] = []  # the size between two products, and the line
         self.coins = 0
         self.first_use: dict[str, int] = {}  # parameter -> line of the cell's function
         self.declared: set[str] = set()  # parameters whose kind the author said
@@ -183,10 +184,19 @@ class Tracer:
         if not right.shape.is_row:
             if not right.shape.dims:
                 self.fail(f"right of @ must stand a vector or a matrix; came {self._label([right])}; write p.W @ x")
+            if right.shape.is_matrix:
+                self._chain(right)
             return self.apply("matmul", matrix, right)
         if not right.shape.dims:
             self.fail(f"right of @ must stand a vector; came {self._label([right])}; write p.w * t for a number per row")
+        if self.builder.nodes[right.node].op in ("product", "matmul"):
+            self._chain(right)
         return self.apply("product", matrix, right)
+
+    def _chain(self, inner: Value) -> None:
+        """Remembers the size between two products: nothing but its author can say what it is."""
+        frame = self.frame()
+        self.chained.append((inner.shape.dims[0], frame.f_lineno if frame else 0))
 
     def transpose(self, value: Value) -> Value:
         return self.apply("transpose", self._as_matrix(value, "under .T"))
@@ -222,6 +232,10 @@ class Tracer:
             open_parts = [p for p in map(unifier.reduce, parts) if any(s.startswith(UNKNOWN) for s in p.symbols)]
             for part in open_parts[1:]:
                 unifier.equate(open_parts[0], part)
+        for size, line in self.chained:
+            if any(symbol.startswith(UNKNOWN) for symbol in unifier.reduce(size).symbols):
+                raise CellError(f"{self.name}, line {line}: the size between two chained products is tied to nothing; "
+                                'came W1 @ (W2 @ x) or W1 @ W2; write p.matrix("W2", rows="hidden"), or rows="rank"')
         for node in self.builder.nodes:
             for size in node.shape.dims:
                 for symbol in unifier.reduce(size).symbols:

@@ -94,7 +94,7 @@ def test_names_of_gains() -> None:
     @cell
     def Named(p, x, h):
         w = p.matrix("W", rows="hidden", cols="hidden")
-        return tanh(w @ h + w @ tanh(h) + (w - w.T) @ (h * h) + (p.A @ p.matrix("W_gain", cols="hidden")) @ h + p.V @ x)
+        return tanh(w @ h + w @ tanh(h) + (w - w.T) @ (h * h) + (p.A @ p.matrix("W_gain", rows=4, cols="hidden")) @ h + p.V @ x)
 
     added = [p.name for p in Named.with_(layer_norm()).graph.parameters][4:]
     names = {p.name for p in Named.with_(layer_norm()).graph.parameters}
