@@ -261,6 +261,8 @@ BAD_OPTIONS = [
     ({"cell": "Jordan", "num_layers": 2}, "num_layers=1"),
     ({"sizes": {"context": 3}}, "context"),
     ({"batch_size": 500}, "shorter than one batch"),
+    ({"seed": 2**64}, "64 bits"),
+    ({"threads": 100_000}, "at most 1024"),
     ({"dropout": "much"}, "dropout is a number"),
     ({"validation_fraction": None}, "validation fraction is a number"),
     ({"learning_rate": "fast"}, "learning rate is a number"),

@@ -36,6 +36,7 @@ __all__ = ["LanguageLearner", "LanguageModel", "Network"]
 Text = str | Path | Iterable[str]
 _VOCABULARY, _METRICS = "vocabulary.json", "metrics.jsonl"
 _DEFAULT_EPOCHS = 10
+_MOST_THREADS = 1024  # a system that refuses one more thread ends the process, or crashes it
 _MAY_CHANGE = ("steps", "epochs", "patience", "threads", "device", "backend")  # when a training is resumed
 
 
@@ -231,6 +232,10 @@ class LanguageModel(Task):
             raise RecellError(message("validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"))
         if isinstance(self.seed, bool) or not isinstance(self.seed, Integral):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RecellError(message("seed is a whole number", came=repr(self.seed), write="seed=0"))
+        if not -(2**63) <= self.seed < 2**64:  # torch's generators take no other
+            raise RecellError(message("seed is a number of 64 bits", came=self.seed, write="seed=0"))
+        if self.threads is not None and self.threads > _MOST_THREADS:
+            raise RecellError(message(f"threads is at most {_MOST_THREADS}", came=self.threads, write="threads=4"))
         if self.sizes is not None and not isinstance(self.sizes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RecellError(message("sizes holds numbers by the sizes' names", came=self.sizes, write="sizes={'context': 40}"))
         checked_level(self.level)
