@@ -104,10 +104,6 @@ class Graph:
         parameters = [[p.node, p.trainable] for p in self.parameters]
         return [nodes, states, parameters, list(self.output), list(self.output_states), str(self.forced_input)]
 
-    def value_names(self) -> dict[int, str]:
-        """Node -> the last name its author gave it."""
-        return {node: name for name, node in self.names}
-
 
 class ShapeClash(Exception):
     """Two sizes that can't be equal; the language adds the place and turns it into a CellError."""

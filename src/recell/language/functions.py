@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 from recell.errors import CellError
 from recell.graph.ops import OPS
-from recell.graph.size import Size
 from recell.language.value import Value, find_tracer
 
 
@@ -89,7 +87,3 @@ def dropout(value: Value, rate: float, per: str = "step") -> Value:
     if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
         raise CellError(f"the rate of dropout must be a number from 0 to below 1; came {rate!r}; write rate=0.1")
     return value * ((1 - coin(like=value, rate=rate, per=per)) / (1 - rate))  # exactly `value` in evaluation
-
-
-def part_size(whole: Size, parts: int) -> Size:
-    return whole.scaled(Fraction(1, parts))
