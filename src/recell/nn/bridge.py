@@ -16,7 +16,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -28,6 +28,7 @@ from recell.compiler.build import Call, Coins, Forward, Gradients, Kernel, Varia
 from recell.errors import DataError, RecellError, ShapeError
 from recell.language.cell import Cell
 
+T = TypeVar("T", Tensor, Tensor | None)
 KERNEL_DTYPES = (torch.float32, torch.float64)
 
 
@@ -209,13 +210,13 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor.resolve_neg() if tensor.is_neg() else tensor
 
 
-def apart(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+def apart(gradients: Sequence[T]) -> list[T]:
     """Gradients in memory of their own: two that are equal by the equations come as one tensor, and may be written to."""
     seen: set[int] = set()
-    result: list[Tensor | None] = []
+    result: list[T] = []
     for gradient in gradients:
         known = gradient is not None and id(gradient) in seen
-        result.append(gradient.clone() if gradient is not None and known else gradient)
+        result.append(gradient.clone() if known else gradient)  # pyright: ignore[reportArgumentType, reportOptionalMemberAccess]
         seen.add(id(gradient))
     return result
 

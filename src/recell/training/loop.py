@@ -112,7 +112,7 @@ def checked_plan(settings: Mapping[str, Any]) -> Plan:
 
 def check_number(name: str, value: object) -> float:
     """The number itself; raises RecellError for what is none, is below 0 or without end."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
         raise RecellError(message(f"{name.replace('_', ' ')} is a number, 0 or above", came=repr(value), write=f"{name}=0.1"))
     return float(value)
 
