@@ -77,7 +77,7 @@ def forward(buffers: dict[str, np.ndarray], hidden: int) -> Arrays:
         p.program.point("tanh" if gate == "g" else "sigmoid", kept[gate], tile)
     product = p.build("register", hidden)
     p.program.point("mul", product, kept["i"], kept["g"])
-    p.program.point("fma", c_new, kept["f"], c, product)
+    p.program.point("mul_add", c_new, kept["f"], c, product)
     squashed = p.build("register", hidden)
     p.program.point("tanh", squashed, c_new)
     p.program.point("mul", h_new, kept["o"], squashed)
@@ -102,8 +102,8 @@ def backward(buffers: dict[str, np.ndarray], hidden: int) -> Arrays:
     p.program.point("tanh", t, c)
     p.program.point("add", total, dh, p.memory("dy", STEP))
     p.program.point("mul", inner, total, o)
-    p.program.point("fnma", slope, t, t, one)
-    p.program.point("fma", inner, inner, slope, dc)
+    p.program.point("mul_rsub", slope, t, t, one)
+    p.program.point("mul_add", inner, inner, slope, dc)
     p.program.point("mul", dc_before, inner, f)
 
     def through(gate: str, factor: int, value: int, outer: int, tanh: bool = False) -> None:
@@ -111,9 +111,9 @@ def backward(buffers: dict[str, np.ndarray], hidden: int) -> Arrays:
         a, b = p.build("register", hidden), p.build("register", hidden)
         p.program.point("mul", a, outer, factor)
         if tanh:
-            p.program.point("fnma", b, value, value, one)
+            p.program.point("mul_rsub", b, value, value, one)
         else:
-            p.program.point("fnma", b, value, value, value)
+            p.program.point("mul_rsub", b, value, value, value)
         p.program.point("mul", dz[gate], a, b)
 
     through("o", t, o, total)

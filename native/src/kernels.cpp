@@ -25,7 +25,10 @@ template <class T> constexpr recell::Kernels<T> table() {
     p[op_copy] = map<T, Copy, 1>, p[op_splat] = splat_rows<T>;
     p[op_add] = map<T, Add, 2>, p[op_sub] = map<T, Sub, 2>, p[op_mul] = map<T, Mul, 2>, p[op_div] = map<T, Div, 2>;
     p[op_mod] = map<T, Mod, 2>, p[op_neg] = map<T, Neg, 1>;
-    p[op_fma] = map<T, Fma, 3>, p[op_fms] = map<T, Fms, 3>, p[op_fnma] = map<T, Fnma, 3>;
+    p[op_add_add] = map<T, AddAdd, 3>, p[op_add_sub] = map<T, AddSub, 3>, p[op_add_rsub] = map<T, AddRsub, 3>;
+    p[op_add_mul] = map<T, AddMul, 3>, p[op_sub_add] = map<T, SubAdd, 3>, p[op_sub_sub] = map<T, SubSub, 3>;
+    p[op_sub_rsub] = map<T, SubRsub, 3>, p[op_sub_mul] = map<T, SubMul, 3>, p[op_mul_add] = map<T, MulAdd, 3>;
+    p[op_mul_sub] = map<T, MulSub, 3>, p[op_mul_rsub] = map<T, MulRsub, 3>, p[op_mul_mul] = map<T, MulMul, 3>;
     p[op_sigmoid] = map<T, Sigmoid, 1>, p[op_tanh] = map<T, Tanh, 1>, p[op_relu] = map<T, Relu, 1>;
     p[op_exp] = map<T, Exp, 1>, p[op_log] = map<T, Log, 1>, p[op_sqrt] = map<T, Sqrt, 1>, p[op_abs] = map<T, Abs, 1>;
     p[op_sin] = map<T, Sin, 1>, p[op_cos] = map<T, Cos, 1>, p[op_floor] = map<T, Floor, 1>;

@@ -21,7 +21,7 @@ def test_version_and_instruction_set(native):
 
 
 def test_every_op_has_a_number():
-    numbers = [library.opcode(name) for name in ("copy", "fma", "softmax", "accumulate", "coin")]
+    numbers = [library.opcode(name) for name in ("copy", "mul_add", "softmax", "accumulate", "coin")]
     assert len(set(numbers)) == len(numbers)
     with pytest.raises(RecellError, match="erfinv"):
         library.opcode("erfinv")

@@ -47,9 +47,18 @@ BINARY = {
     "ne": np.not_equal,
 }
 TERNARY = {
-    "fma": lambda a, b, c: a * b + c,
-    "fms": lambda a, b, c: a * b - c,
-    "fnma": lambda a, b, c: c - a * b,
+    "mul_add": lambda a, b, c: a * b + c,
+    "mul_sub": lambda a, b, c: a * b - c,
+    "mul_rsub": lambda a, b, c: c - a * b,
+    "mul_mul": lambda a, b, c: a * b * c,
+    "add_add": lambda a, b, c: (a + b) + c,
+    "add_sub": lambda a, b, c: (a + b) - c,
+    "add_rsub": lambda a, b, c: c - (a + b),
+    "add_mul": lambda a, b, c: (a + b) * c,
+    "sub_add": lambda a, b, c: (a - b) + c,
+    "sub_sub": lambda a, b, c: (a - b) - c,
+    "sub_rsub": lambda a, b, c: c - (a - b),
+    "sub_mul": lambda a, b, c: (a - b) * c,
     "where": lambda a, b, c: np.where(a != 0, b, c),
 }
 ROWS = {
@@ -179,7 +188,7 @@ def test_broadcasts(hand, numbers, assert_close):
     hand.point("add", s, hand.memory(scalar, library.STEP), hand.constant(0.5))
     other = hand.register(70)
     hand.point("splat", other, s)
-    hand.point("fma", r, r, other, hand.constant(2.0))
+    hand.point("mul_add", r, r, other, hand.constant(2.0))
     hand.point("add", hand.memory(out, library.STEP), r, hand.memory(wide, library.STEP, 13, 70))
     hand.run(1, 11)
     assert_close(out, (x * vector) * (scalar + 0.5) + 2 + wide[:, 13:83])

@@ -25,6 +25,7 @@ from recell.graph.graph import Node
 from recell.graph.ops import OPS
 
 LAYOUT_OPS = ("concat", "slice", "pad")
+FUSED_OPS = ("add", "sub", "mul")  # the native machine has every pair of them as one instruction
 
 
 class Lowering:
@@ -232,16 +233,17 @@ class StageLowering:
                 self._further_copies(node)
 
     def _fusions(self) -> dict[int, int]:
-        """Sum -> the product (elementwise) that it alone reads: one multiply-add."""
+        """Arithmetic -> the inner arithmetic that it alone reads: one pass over the tile for both."""
         points = set(self.stage.points)
         found: dict[int, int] = {}
         for node in self.stage.points:
             n = self.nodes[node]
-            if n.op not in ("add", "sub"):
+            if n.op not in FUSED_OPS:
                 continue
             for i in n.inputs:
+                inner = self.nodes[i]
                 alone = self.whole.readers.get(i) == [node] and i not in self.whole.layout.places
-                if i in points and self.nodes[i].op == "mul" and alone and i not in found.values():
+                if i in points and inner.op in FUSED_OPS and inner.shape == n.shape and alone and i not in found:
                     found[node] = i
                     break
         return found
@@ -291,21 +293,21 @@ class StageLowering:
         if handler is not None:
             handler(node, n)
         elif node in self.fused:
-            self._multiply_add(node, n)
+            self._two_in_one(node, n)
         else:
             size = width(n, self.whole.sizes)
             kind = OPS[n.op].kind
             inputs = [self._read(i) if kind == "row" else self._spread(i, size) for i in n.inputs]
             self.program.point(n.op, self._destination(node), *inputs)
 
-    def _multiply_add(self, node: int, n: Node) -> None:
-        product = self.fused[node]
+    def _two_in_one(self, node: int, n: Node) -> None:
+        inner = self.fused[node]
         size = width(n, self.whole.sizes)
-        a, b = (self._spread(i, size) for i in self.nodes[product].inputs)
-        first = n.inputs[0] == product
+        a, b = (self._spread(i, size) for i in self.nodes[inner].inputs)
+        first = n.inputs[0] == inner
         c = self._spread(n.inputs[1] if first else n.inputs[0], size)
-        op = "fma" if n.op == "add" else ("fms" if first else "fnma")
-        self.program.point(op, self._destination(node), a, b, c)
+        outer = "rsub" if n.op == "sub" and not first else n.op
+        self.program.point(f"{self.nodes[inner].op}_{outer}", self._destination(node), a, b, c)
 
     def _emit_batch_sum(self, node: int, n: Node) -> None:
         buffer = self.whole.accumulators[node]
