@@ -158,8 +158,9 @@ class CpuKernel:
         """Gradients of sum(y * dy) + sum(states * dstates). May be called again on the same `saved`."""
         call, assembled = saved.call, self._backward
         steps, rows = call.x.shape[:2]
-        ragged = call.active is not None
-        dx = arrays.empty(call.x, tuple(call.x.shape), zero=ragged) if self.variant.input_gradient else None
+        # Nothing writes the gradient of padding, nor that of an x which the cell never reads.
+        untouched = call.active is not None or self.plan.derived.input_gradient is None
+        dx = arrays.empty(call.x, tuple(call.x.shape), zero=untouched) if self.variant.input_gradient else None
         starts = self._state_gradients(call.x, rows)
         block, inside = self._workspace(assembled, steps, rows)
         sums = {part: arrays.empty(call.x, shape) for part, shape in self._sum_shapes.items()}
