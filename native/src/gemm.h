@@ -7,6 +7,7 @@
 namespace {
 
 using recell::Product;
+using recell::Start;
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int panel_vectors = 4, block_rows = 6;  // 24 accumulators of 32 registers
@@ -31,7 +32,7 @@ template <int MR, int NV> constexpr int chains = MR * NV >= 6 ? 1 : MR * NV >= 3
 
 // Sums all products for the MR rows from `first` on.
 template <class T, int MR, int NV>
-void block(const Product<T>* products, int count, int64_t first, T* c, int64_t ldc, bool add) {
+void block(const Product<T>* products, int count, int64_t first, T* c, int64_t ldc, Start<T> start) {
     constexpr int L = lanes<T>, C = chains<MR, NV>;
     Vec<T> sum[C][MR][NV];
 #pragma GCC unroll 4
@@ -39,7 +40,7 @@ void block(const Product<T>* products, int count, int64_t first, T* c, int64_t l
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-            for (int j = 0; j < NV; ++j) sum[q][r][j] = q == 0 && add ? load<T>(c + r * ldc + j * L) : Vec<T>{};
+            for (int j = 0; j < NV; ++j) sum[q][r][j] = q == 0 && start.first ? load<T>(start.first + r * start.stride + j * L) : Vec<T>{};
     for (const Product<T>* p = products; p < products + count; ++p) {
         const T* b = p->panel;
         const int64_t depth = p->depth;
@@ -82,13 +83,13 @@ void block(const Product<T>* products, int count, int64_t first, T* c, int64_t l
         }
 }
 
-template <class T> using Block = void (*)(const Product<T>*, int, int64_t, T*, int64_t, bool);
+template <class T> using Block = void (*)(const Product<T>*, int, int64_t, T*, int64_t, Start<T>);
 
 template <class T, int NV> constexpr Block<T> blocks[block_rows] = {block<T, 1, NV>, block<T, 2, NV>, block<T, 3, NV>,
                                                                     block<T, 4, NV>, block<T, 5, NV>, block<T, 6, NV>};
 
 // Equal blocks: 32 rows are 6, 6, 5, 5, 5, 5, never 5 x 6 and a slow 2.
-template <class T> void gemm(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, bool add) {
+template <class T> void gemm(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start) {
     const Block<T>* by_rows = blocks<T, panel_vectors>;
     switch (width / lanes<T>) {
         case 1: by_rows = blocks<T, 1>; break;
@@ -101,7 +102,8 @@ template <class T> void gemm(int64_t rows, const Product<T>* products, int count
     int64_t first = 0;
     for (int64_t left = (rows + block_rows - 1) / block_rows; left > 0; --left) {
         const int64_t take = (rows - first + left - 1) / left;
-        by_rows[take - 1](products, count, first, c + first * ldc, ldc, add);
+        const Start<T> own{start.first ? start.first + first * start.stride : nullptr, start.stride};
+        by_rows[take - 1](products, count, first, c + first * ldc, ldc, own);
         first += take;
     }
 }

@@ -24,15 +24,21 @@ struct CoinRow {
     uint64_t threshold;
 };
 
+// What a sum starts from: rows `stride` apart (0: one row for all, a bias), or zero where `first` is null.
+template <class T> struct Start {
+    const T* first;
+    int64_t stride;
+};
+
 template <class T> struct Kernels {
     int lanes;          // elements of a vector
     int panel;          // elements of a full weight panel: the micro-kernel's width
     int slab;           // elements of a slab of units: whole panels
     PointFunction<T> point[op_count];  // null: the engine runs that op itself
 
-    // c[r, 0:width] (ldc) = (add ? c : 0) + the sum over products of rows[r] @ panel, for any number of rows. width: whole
-    // vectors, at most a panel. All products stay in registers until the sum is complete.
-    void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, bool add);
+    // c[r, 0:width] (ldc) = start[r, 0:width] + the sum over products of rows[r] @ panel, for any number of rows. width: whole
+    // vectors, at most a panel. All products stay in registers until the sum is complete. start may be c itself.
+    void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start);
     // destination[c * ldd + r] = source[r * lds + c]
     void (*transpose)(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns);
     // d[r, :] += a[r, :]

@@ -64,26 +64,40 @@ template <class T> class StageRun {
     }
 
     // Units [unit, unit + width) of a form for the whole chunk. `rows` are its segments' row pointers; returns the next form's.
+    // Whole vectors go straight to evenly spaced memory and start straight from a bias; the rest takes the way through a tile.
     const T** compute(const Form& form, int64_t unit, int64_t width, const T** rows) {
         const Operand& d = operand(form.destination);
-        const bool to_tile = d.place == Place::tile;
+        const bool to_tile = d.place == Place::tile, whole = width % k_.lanes == 0;
+        const bool direct = !to_tile && whole && chunk_.span_count == 1 && !form.segments.empty();
         T* tile = to_tile ? w_.tiles + d.scratch * capacity_ + (stage_.by_rows ? unit : 0) : w_.tiles;
-        const int64_t stride = to_tile ? d.row_stride : k_.slab;
-        bool add = form.initial >= 0 || form.segments.empty();
-        if (add) fill(form, unit, width, tile, stride);
+        const int64_t tile_stride = to_tile ? d.row_stride : k_.slab;
+        T* target = direct ? at(form.destination, d, chunk_.spans[0], 0) + unit : tile;
+        const int64_t stride = direct ? d.ld : tile_stride;
+        Start<T> start{};
+        if (whole && starts_from_vector(form)) {
+            start = {w_.base[form.initial] + unit, 0};
+        } else if (form.initial >= 0 || form.segments.empty()) {
+            fill(form, unit, width, tile, tile_stride);
+            start = {tile, tile_stride};
+        }
         Product<T> products[most_products];
-        for (size_t done = 0; done < form.segments.size(); done += most_products, add = true) {
+        for (size_t done = 0; done < form.segments.size(); done += most_products, start = {target, stride}) {
             const int count = int(std::min<size_t>(most_products, form.segments.size() - done));
             for (int i = 0; i < count; ++i, rows += chunk_.rows) {
                 const Matrix& m = run_.program.matrices[size_t(form.segments[done + size_t(i)].matrix)];
                 products[i] = {rows, m.depth(), reinterpret_cast<const T*>(run_.packs + m.pack_offset) + unit * m.depth()};
             }
-            multiply(products, count, width, tile, stride, add);
+            multiply(products, count, width, target, stride, start);
         }
-        if (!to_tile) write_out(form.destination, unit, width, tile);
+        if (!to_tile && !direct) write_out(form.destination, unit, width, tile);
         return rows;
     }
 
+    bool starts_from_vector(const Form& form) const {
+        if (form.initial < 0 || form.segments.empty()) return false;
+        const Operand& o = operand(form.initial);
+        return o.place == Place::memory && o.slot == RC_VECTOR;
+    }
 
     void fill(const Form& form, int64_t unit, int64_t width, T* tile, int64_t stride) {
         const int64_t padded = round_up(width, k_.lanes);
@@ -99,10 +113,11 @@ template <class T> class StageRun {
     }
 
     // Panel by panel; the products are left at the last one.
-    void multiply(Product<T>* products, int count, int64_t width, T* tile, int64_t stride, bool add) {
+    void multiply(Product<T>* products, int count, int64_t width, T* target, int64_t stride, Start<T> start) {
         for (int64_t first = 0; first < width; first += k_.panel) {
             const int64_t panel = std::min<int64_t>(k_.panel, round_up(width - first, k_.lanes));
-            k_.gemm(chunk_.rows, products, count, int(panel), tile + first, stride, add);
+            const Start<T> own{start.first ? start.first + first : nullptr, start.stride};
+            k_.gemm(chunk_.rows, products, count, int(panel), target + first, stride, own);
             for (int i = 0; i < count; ++i) products[i].panel += k_.panel * products[i].depth;
         }
     }
