@@ -6,6 +6,7 @@
 
 namespace {
 
+using recell::Ahead;
 using recell::Product;
 using recell::Start;
 
@@ -32,7 +33,7 @@ template <int MR, int NV> constexpr int chains = MR * NV >= 6 ? 1 : MR * NV >= 3
 
 // Sums all products for the MR rows from `first` on.
 template <class T, int MR, int NV>
-void block(const Product<T>* products, int count, int64_t first, T* c, int64_t ldc, Start<T> start) {
+void block(const Product<T>* products, int count, int64_t first, T* c, int64_t ldc, Start<T> start, Ahead* ahead) {
     constexpr int L = lanes<T>, C = chains<MR, NV>;
     Vec<T> sum[C][MR][NV];
 #pragma GCC unroll 4
@@ -47,26 +48,36 @@ void block(const Product<T>* products, int count, int64_t first, T* c, int64_t l
         const T* row[MR];
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r) row[r] = p->rows[first + r];
+        const Ahead::Range next = C == 1 && ahead ? ahead->take(depth) : Ahead::Range{nullptr, 0};
+        const char* line = next.line;
         int64_t k = 0;
-        for (; k + C <= depth; k += C) {
-#pragma GCC unroll 4
-            for (int q = 0; q < C; ++q) {
-                Vec<T> panel[NV];
-#pragma GCC unroll 4
-                for (int j = 0; j < NV; ++j) {
-                    panel[j] = load<T>(b + j * L);
-                    RC_PIN(panel[j]);
-                    __builtin_prefetch(b + j * L + prefetch_distance<T>);
+        const auto steps = [&]<bool fetch>(int64_t end) __attribute__((always_inline)) {
+            for (; k + C <= end; k += C) {
+                if constexpr (fetch) {
+                    __builtin_prefetch(line, 0, 2);
+                    line += 64;
                 }
+#pragma GCC unroll 4
+                for (int q = 0; q < C; ++q) {
+                    Vec<T> panel[NV];
+#pragma GCC unroll 4
+                    for (int j = 0; j < NV; ++j) {
+                        panel[j] = load<T>(b + j * L);
+                        RC_PIN(panel[j]);
+                        __builtin_prefetch(b + j * L + prefetch_distance<T>);
+                    }
 #pragma GCC unroll 8
-                for (int r = 0; r < MR; ++r) {
-                    const T value = row[r][k + q];
+                    for (int r = 0; r < MR; ++r) {
+                        const T value = row[r][k + q];
 #pragma GCC unroll 4
-                    for (int j = 0; j < NV; ++j) sum[q][r][j] += value * panel[j];
+                        for (int j = 0; j < NV; ++j) sum[q][r][j] += value * panel[j];
+                    }
+                    b += NV * L;
                 }
-                b += NV * L;
             }
-        }
+        };
+        if constexpr (C == 1) steps.template operator()<true>(next.lines);
+        steps.template operator()<false>(depth);
         for (; k < depth; ++k, b += NV * L)
 #pragma GCC unroll 8
             for (int r = 0; r < MR; ++r)
@@ -83,13 +94,14 @@ void block(const Product<T>* products, int count, int64_t first, T* c, int64_t l
         }
 }
 
-template <class T> using Block = void (*)(const Product<T>*, int, int64_t, T*, int64_t, Start<T>);
+template <class T> using Block = void (*)(const Product<T>*, int, int64_t, T*, int64_t, Start<T>, Ahead*);
 
 template <class T, int NV> constexpr Block<T> blocks[block_rows] = {block<T, 1, NV>, block<T, 2, NV>, block<T, 3, NV>,
                                                                     block<T, 4, NV>, block<T, 5, NV>, block<T, 6, NV>};
 
 // Equal blocks: 32 rows are 6, 6, 5, 5, 5, 5, never 5 x 6 and a slow 2.
-template <class T> void gemm(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start) {
+template <class T>
+void gemm(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead) {
     const Block<T>* by_rows = blocks<T, panel_vectors>;
     switch (width / lanes<T>) {
         case 1: by_rows = blocks<T, 1>; break;
@@ -103,7 +115,7 @@ template <class T> void gemm(int64_t rows, const Product<T>* products, int count
     for (int64_t left = (rows + block_rows - 1) / block_rows; left > 0; --left) {
         const int64_t take = (rows - first + left - 1) / left;
         const Start<T> own{start.first ? start.first + first * start.stride : nullptr, start.stride};
-        by_rows[take - 1](products, count, first, c + first * ldc, ldc, own);
+        by_rows[take - 1](products, count, first, c + first * ldc, ldc, own, ahead);
         first += take;
     }
 }

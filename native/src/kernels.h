@@ -24,6 +24,33 @@ struct CoinRow {
     uint64_t threshold;
 };
 
+// Memory that will be read or written next, brought near while a product computes: one line a step of k, so that the requests
+// never crowd out the product's own. A hint alone; nothing is read.
+struct Ahead {
+    static constexpr int most = 24;
+    struct Range {
+        const char* line;
+        int64_t lines;
+    };
+    Range ranges[most];
+    int count = 0, at = 0;
+
+    void clear() { count = at = 0; }
+    void add(const void* first, int64_t bytes) {
+        if (count < most && bytes > 0) ranges[count++] = {static_cast<const char*>(first), (bytes + 63) / 64};
+    }
+    // Up to `lines` lines of one range.
+    Range take(int64_t lines) {
+        while (at < count && ranges[at].lines == 0) ++at;
+        if (at == count) return {nullptr, 0};
+        Range& r = ranges[at];
+        const Range taken{r.line, lines < r.lines ? lines : r.lines};
+        r.line += taken.lines * 64;
+        r.lines -= taken.lines;
+        return taken;
+    }
+};
+
 // What a sum starts from: rows `stride` apart (0: one row for all, a bias), or zero where `first` is null.
 template <class T> struct Start {
     const T* first;
@@ -37,8 +64,8 @@ template <class T> struct Kernels {
     PointFunction<T> point[op_count];  // null: the engine runs that op itself
 
     // c[r, 0:width] (ldc) = start[r, 0:width] + the sum over products of rows[r] @ panel, for any number of rows. width: whole
-    // vectors, at most a panel. All products stay in registers until the sum is complete. start may be c itself.
-    void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start);
+    // vectors, at most a panel. All products stay in registers until the sum is complete. start may be c itself; ahead may be null.
+    void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead);
     // destination[c * ldd + r] = source[r * lds + c]
     void (*transpose)(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns);
     // d[r, :] += a[r, :]

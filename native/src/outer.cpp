@@ -154,7 +154,7 @@ template <class T> class Outer {
                 for (int64_t r = 0; r < count; ++r)
                     for (int64_t i = 0; i < valid; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(target + r * pair.ld + i, 1);
                 const Product<T> product{a_pointers_ + column, depth_, panel};
-                k_.gemm(count, &product, 1, int(round_up(valid, k_.lanes)), tile_, k_.panel, Start<T>{});
+                k_.gemm(count, &product, 1, int(round_up(valid, k_.lanes)), tile_, k_.panel, Start<T>{}, nullptr);
                 k_.add_rows(count, valid, target, pair.ld, tile_, k_.panel);
             }
         }

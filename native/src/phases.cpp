@@ -92,6 +92,7 @@ template <class T> class Loop {
                 enter(s, mine);
                 for (const Stage& stage : phase_.stages) {
                     point_at_step(w_, stage, t, s);
+                    look_ahead(stage, rows, t, s);
                     run_rows(w_, stage, rows, t, {0, slab_count(stage, run_.kernels.slab), w_.part_accumulators(part)});
                 }
                 leave(s, mine);
@@ -127,6 +128,31 @@ template <class T> class Loop {
     Range entering(int64_t s) const { return {s == 0 ? 0 : run_.active(step(s - 1)), run_.active(step(s))}; }
     Range leaving(int64_t s) const {
         return {s + 1 == run_.steps() ? 0 : run_.active(step(s + 1)), run_.active(step(s))};
+    }
+
+    // While a stage's products compute, its own streams and those of the stages without products that follow are fetched.
+    void look_ahead(const Stage& stage, Range rows, int64_t t, int64_t s) {
+        w_.ahead.clear();
+        if (stage.forms.empty()) return;
+        fetch(stage.streams, rows, t, s);
+        const Stage* end = phase_.stages.data() + phase_.stages.size();
+        for (const Stage* next = &stage + 1;; ++next) {
+            if (next == end) {
+                next = phase_.stages.data();
+                if (++s >= run_.steps()) return;
+                t = step(s);
+            }
+            if (!next->forms.empty()) return fetch(next->inputs, rows, t, s);
+            fetch(next->streams, rows, t, s);
+        }
+    }
+
+    void fetch(const std::vector<int>& operands, Range rows, int64_t t, int64_t s) {
+        for (int id : operands) {
+            const Operand& o = run_.program.operand(id);
+            if (o.width * 2 < o.ld) continue;  // mostly other columns
+            w_.ahead.add(base_of(run_, o, t, s) + rows.first * o.ld, ((rows.last - rows.first - 1) * o.ld + o.width) * int64_t(sizeof(T)));
+        }
     }
 
     void run_share(const Stage& stage, int part, int64_t active, int64_t t) {

@@ -44,6 +44,7 @@ class StagePlan {
         place_registers();
         s_.tile_rows = std::clamp<int64_t>(tile_target / std::min<int64_t>(s_.width, s_.by_rows ? s_.width : layout_.slab), 1, chunk());
         measure();
+        collect_streams();
     }
 
   private:
@@ -79,6 +80,23 @@ class StagePlan {
                 note(point.destination, true);
             for (int id : Reads(point)) note(id, false);
         }
+    }
+
+    // Buffers that move on with the step: worth fetching ahead.
+    void collect_streams() {
+        for (const Point& point : s_.points) {
+            add_stream(s_.streams, point.destination);
+            for (int id : Reads(point)) add_stream(s_.streams, id);
+        }
+        for (const Form& form : s_.forms)
+            for (const Segment& segment : form.segments) add_stream(s_.inputs, segment.operand);
+    }
+
+    void add_stream(std::vector<int>& list, int id) {
+        if (id < 0 || at(id).place != Place::memory || at(id).slot > RC_PREVIOUS || at(id).width < 16) return;
+        for (int other : list)
+            if (at(other).buffer == at(id).buffer && at(other).slot == at(id).slot && at(other).column == at(id).column) return;
+        list.push_back(id);
     }
 
     // A segment's operand has its own width, which says nothing of the stage's.

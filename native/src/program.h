@@ -62,6 +62,8 @@ struct Stage {
     int64_t width = 0;              // by_units: the common width; by_rows: the widest
     std::vector<int> memory;        // the memory operands used
     std::vector<int> constants;     // the constant operands used
+    std::vector<int> streams;       // what its points read or write at a step of a sequence, one of each kind
+    std::vector<int> inputs;        // what its segments read at a step
     int64_t tile_elements = 0;      // per chunk row
     int64_t register_elements = 0;  // per row of a pointwise tile
     int64_t tile_rows = 1;          // rows of one pointwise tile

@@ -117,7 +117,7 @@ template <class T> class StageRun {
         for (int64_t first = 0; first < width; first += k_.panel) {
             const int64_t panel = std::min<int64_t>(k_.panel, round_up(width - first, k_.lanes));
             const Start<T> own{start.first ? start.first + first : nullptr, start.stride};
-            k_.gemm(chunk_.rows, products, count, int(panel), target + first, stride, own);
+            k_.gemm(chunk_.rows, products, count, int(panel), target + first, stride, own, &w_.ahead);
             for (int i = 0; i < count; ++i) products[i].panel += k_.panel * products[i].depth;
         }
     }

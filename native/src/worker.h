@@ -48,6 +48,7 @@ template <class T> struct Worker {
     T* tiles;               // (program.tile_elements): results of forms, for one chunk of rows
     T* registers;           // (program.register_elements): for one pointwise tile
     T* outer;               // (program.outer_elements)
+    Ahead ahead{};          // what the next stages read and write
 
     void barrier() { run.barrier.wait(count); }
     T* part_accumulators(int part) { return run.accumulators + part * run.program.accumulator_elements; }
