@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recell.compiler.backends.cpu.emitter import Emitter
@@ -33,6 +33,7 @@ class Assembled:
     program: Program
     layout: Layout
     values: tuple[int, ...]  # the parameter values that it reads
+    spends: bool  # whether it writes over the stash
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ def backward_program(plan: Plan, *, double: bool) -> Assembled:
         for part in parts:
             if step.nodes[part].op == "batch_sum":
                 accumulators[part] = layout.buffer(("gradient", part), VECTOR, width(step.nodes[part], plan.sizes))
-    return _assemble(step, layout, plan, double=double, backward=True, states=states, accumulators=accumulators)
+    return _assemble(step, layout, plan, double=double, backward=True, states=states, accumulators=accumulators,
+                     spendable=plan.stash.values)
 
 
 def _adjoint_states(plan: Plan, step: StepPlan, layout: Layout) -> dict[int, tuple[Place, Place, Place, Place]]:
@@ -197,10 +199,13 @@ def _adjoint_states(plan: Plan, step: StepPlan, layout: Layout) -> dict[int, tup
 
 
 def _assemble(step: StepPlan, layout: Layout, plan: Plan, *, double: bool, backward: bool,
-              states: Mapping[int, tuple[Place, Place, Place, Place]], accumulators: Mapping[int, int]) -> Assembled:
+              states: Mapping[int, tuple[Place, Place, Place, Place]], accumulators: Mapping[int, int],
+              spendable: Sequence[int] = ()) -> Assembled:
     emitter = Emitter(double=double)
-    Lowering(step, layout, plan.sizes, emitter, backward=backward, states=states, accumulators=accumulators).emit()
+    lowering = Lowering(step, layout, plan.sizes, emitter, backward=backward, states=states, accumulators=accumulators,
+                        spendable=spendable)
+    lowering.emit()
     values = tuple(node for kind, node in layout.index if kind == "value")
-    return Assembled(emitter.finish(len(layout.buffers)), layout, values)
+    return Assembled(emitter.finish(len(layout.buffers)), layout, values, lowering.spends)
 
 

@@ -37,6 +37,7 @@ class Saved:
     values: dict[int, Any]
     stash: dict[Key, int]  # buffer key -> address inside `block`
     block: Block
+    is_spent: bool = False  # backward has written over the stash
 
 
 class CpuKernel:
@@ -155,8 +156,11 @@ class CpuKernel:
 
     # -- backward ---------------------------------------------------------------------------------------------------
     def backward(self, saved: Saved, dy: Any, dstates: tuple[Any, ...]) -> Gradients:
-        """Gradients of sum(y * dy) + sum(states * dstates). May be called again on the same `saved`."""
+        """Gradients of sum(y * dy) + sum(states * dstates). May be called again on the same `saved`: the stash is then made anew."""
+        if saved.is_spent:
+            saved = self.forward(saved.call, save=True).saved
         call, assembled = saved.call, self._backward
+        saved.is_spent = assembled.spends
         steps, rows = call.x.shape[:2]
         # Nothing writes the gradient of padding, nor that of an x which the cell never reads.
         untouched = call.active is not None or self.plan.derived.input_gradient is None

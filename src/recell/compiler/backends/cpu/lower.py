@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recell.compiler.backends.cpu.emitter import Emitter
+from recell.compiler.backends.cpu.reuse import FUSED_OPS, Reuse
 from recell.compiler.backends.cpu.storage import (
     ROW,
     SLOT_ROLL_NEW,
@@ -25,14 +26,14 @@ from recell.graph.graph import Node
 from recell.graph.ops import OPS
 
 LAYOUT_OPS = ("concat", "slice", "pad")
-FUSED_OPS = ("add", "sub", "mul")  # the native machine has every pair of them as one instruction
 
 
 class Lowering:
     """Emits one program. The caller has placed what is given and kept; the rest is placed here."""
 
     def __init__(self, plan: StepPlan, layout: Layout, sizes: Mapping[str, int], program: Emitter, *, backward: bool,
-                 states: Mapping[int, tuple[Place, Place, Place, Place]], accumulators: Mapping[int, int]) -> None:
+                 states: Mapping[int, tuple[Place, Place, Place, Place]], accumulators: Mapping[int, int],
+                 spendable: Sequence[int] = ()) -> None:
         self.plan, self.layout, self.sizes, self.program, self.backward = plan, layout, sizes, program, backward
         self.states = states  # recurrence -> initial, previous, next, final
         self.accumulators = accumulators  # batch_sum node -> buffer
@@ -44,6 +45,8 @@ class Lowering:
         self.readers = plan.readers()
         self.matrices: dict[tuple[int, bool], int] = {}
         self.operands: dict[Any, int] = {}
+        self.reuse = Reuse(plan, self.stage_of, self.readers, spendable)
+        self.spends = False  # whether a kept value is overwritten
         self._place_scratch()
 
     # -- places -----------------------------------------------------------------------------------------------------
@@ -63,6 +66,11 @@ class Lowering:
                 continue
             near = self.plan.phases[p].is_loop and node not in outers | delayed and all(q == p for q, _ in elsewhere)
             near = near and self._only_here(node, p)
+            host = None if near else self.reuse.take(node)
+            if host is not None:
+                self.layout.put(node, self.layout.places[host])
+                self.spends = True
+                continue
             size = width(self.plan.nodes[node], self.sizes)
             buffer = self.layout.buffer(("scratch", node), ROW if near else STEPS, size, internal=True)
             self.layout.put(node, Place(buffer, SLOT_ROW if near else SLOT_STEP, 0, size))

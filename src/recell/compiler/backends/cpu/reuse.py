@@ -1,0 +1,57 @@
+"""Streams of the backward step that may be written over a kept value: its last reader comes first.
+
+A gate's gradient then lies where the gate lay. The lines are in the cache already, so nothing is fetched only to be
+overwritten, and a backward step needs less memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from recell.compiler.plan import StepPlan
+from recell.graph.ops import OPS
+
+FUSED_OPS = ("add", "sub", "mul")  # the native machine has every pair of them as one instruction
+
+
+class Reuse:
+    """Hands out each kept value at most once."""
+
+    def __init__(self, plan: StepPlan, stage_of: Mapping[int, tuple[int, int]], readers: Mapping[int, list[int]],
+                 spendable: Iterable[int]) -> None:
+        self.plan, self.stage_of, self.readers = plan, stage_of, readers
+        self.order = {node: k for phase in plan.phases for stage in phase.stages for k, node in enumerate(stage.points)}
+        forms = [form for phase in plan.phases for stage in phase.stages for form in stage.forms]
+        read_whole = {p.operand for f in forms for p in f.products} | {f.initial for f in forms}
+        read_whole |= {i for _, a, b in plan.outers for i in (a, b)} | plan.kept
+        self.free = [v for v in spendable if v not in read_whole]
+
+    def take(self, node: int) -> int | None:
+        """A kept value of the node's shape whose memory it may take, or None. The node must be elementwise in a loop."""
+        if OPS[self.plan.nodes[node].op].kind != "point" or node not in self.order:
+            return None
+        for value in self.free:
+            if self.plan.nodes[value].shape == self.plan.nodes[node].shape and self._is_done(value, node):
+                self.free.remove(value)
+                return value
+        return None
+
+    def _is_done(self, value: int, node: int) -> bool:
+        """Every reader runs before the node does, or is the node."""
+        phase, stage = self.stage_of[node]
+        for reader in self.readers.get(value, ()):
+            at = self.stage_of.get(reader)
+            # A view (slice) is read later than it is made; a form or another phase reads the whole stream.
+            if at is None or at[0] != phase or at[1] > stage or OPS[self.plan.nodes[reader].op].kind not in ("point", "row", "reduce"):
+                return False
+            if at[1] == stage and self._runs_at(reader) > self.order[node]:
+                return False
+        return True
+
+    def _runs_at(self, reader: int) -> int:
+        """Its place in the stage; arithmetic may be computed together with the arithmetic that alone reads it."""
+        own = self.order[reader]
+        after = self.readers.get(reader, [])
+        if self.plan.nodes[reader].op in FUSED_OPS and len(after) == 1 and self.plan.nodes[after[0]].op in FUSED_OPS:
+            return max(own, self.order.get(after[0], own))
+        return own
