@@ -156,7 +156,10 @@ class CpuKernel:
 
     # -- backward ---------------------------------------------------------------------------------------------------
     def backward(self, saved: Saved, dy: Any, dstates: tuple[Any, ...]) -> Gradients:
-        """Gradients of sum(y * dy) + sum(states * dstates). May be called again on the same `saved`: the stash is then made anew."""
+        """Gradients of sum(y * dy) + sum(states * dstates).
+
+        May be called again on the same `saved`: the stash, written over by the first call, is then made anew.
+        """
         if saved.is_spent:
             saved = self.forward(saved.call, save=True).saved
         call, assembled = saved.call, self._backward

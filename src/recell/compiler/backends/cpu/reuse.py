@@ -40,9 +40,9 @@ class Reuse:
         """Every reader runs before the node does, or is the node."""
         phase, stage = self.stage_of[node]
         for reader in self.readers.get(value, ()):
-            at = self.stage_of.get(reader)
+            at, kind = self.stage_of.get(reader), OPS[self.plan.nodes[reader].op].kind
             # A view (slice) is read later than it is made; a form or another phase reads the whole stream.
-            if at is None or at[0] != phase or at[1] > stage or OPS[self.plan.nodes[reader].op].kind not in ("point", "row", "reduce"):
+            if at is None or at[0] != phase or at[1] > stage or kind not in ("point", "row", "reduce"):
                 return False
             if at[1] == stage and self._runs_at(reader) > self.order[node]:
                 return False
