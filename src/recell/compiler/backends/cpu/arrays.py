@@ -45,7 +45,8 @@ def _pooled(like: Any, count: int, shape: tuple[int, ...]) -> Any:
         import torch  # only reached where the caller's own arrays are torch's
 
         flat = torch.frombuffer(memory, dtype=like.dtype)
-        return flat.new_empty(0).set_(flat.untyped_storage(), 0, shape)
+        strides = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+        return flat.new_empty(0).set_(flat.untyped_storage(), 0, shape, strides)
     return np.frombuffer(memory, like.dtype).reshape(shape)
 
 
