@@ -117,10 +117,12 @@ def write_saved(
     """Write a model folder: every file complete under a temporary name first, then all take their places.
 
     What is ``beside`` (a log, say) is no part of the model: it may change or go without the model being
-    refused. Raises DataError where the disk refuses; what the folder held before is untouched then.
+    refused. Raises DataError where the disk refuses. Broken off at any moment, by an error or a kill, the folder
+    still holds the model that it held before: until config.json is replaced, the old files stay under a second name.
     """
     folder = Path(folder)
     make_folder(folder)
+    _settle(folder)
     listed = {name: fingerprint(content) for name, content in files.items()}
     described = {"format": FORMAT, **config, "files": listed}
     described["sha256"] = config_hash(described)
@@ -130,9 +132,14 @@ def write_saved(
     try:
         for name, content in contents.items():
             write_through(temporary[name], content)
+        for name in files:
+            if (folder / name).exists():
+                os.link(folder / name, _second_name(folder, name))
+        sync_folder(folder)
         for name in contents:
             os.replace(temporary[name], folder / name)
         sync_folder(folder)
+        _settle(folder)
     except OSError as error:
         raise DataError(f"could not save the model in {folder}: {reason(error)}") from error
     finally:
@@ -151,9 +158,33 @@ def tensors_bytes(tensors: Tensors) -> bytes:
     return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
 
 
+def _second_name(folder: Path, name: str) -> Path:
+    """Where a file waits while another model is written over it."""
+    return folder / f".{name}.before"
+
+
+def _settle(folder: Path) -> None:
+    """Ends a save that was broken off: a file that config.json still means takes its name back, the others go."""
+    waiting = [path for path in folder.glob(".*.before") if path.is_file()]
+    if not waiting:
+        return
+    config = read_json(folder / CONFIG, ModelError) if (folder / CONFIG).is_file() else {}
+    listed: Any = config.get("files") or {}
+    for path in waiting:
+        name = path.name[1 : -len(".before")]
+        if fingerprint(path.read_bytes()) == listed.get(name):
+            os.replace(path, folder / name)
+        path.unlink(missing_ok=True)
+
+
 def _verified(folder: Path, name: str, expected: Any) -> bytes:
-    if Path(name).name != name:  # a folder's config must not reach files outside it
+    if Path(name).name != name or "\0" in name:  # a folder's config must not reach files outside it
         raise ModelError(f"{folder / CONFIG} is damaged: {name!r} is no file of this folder")
+    before = _second_name(folder, name)
+    if before.is_file():  # a save was broken off: the file that config.json means may still bear its second name
+        content = read_bytes(before, ModelError)
+        if fingerprint(content) == expected:
+            return content
     content = read_bytes(folder / name, ModelError)
     if fingerprint(content) != expected:
         raise ModelError(f"{folder / name} is damaged: its {len(content):,} bytes are not those that were saved")
