@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 from recell import cells
 from recell._version import __version__
 from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError
+from recell.language import functions as _functions
 from recell.language.cell import Cell, cell
-from recell.language.functions import (
-    absolute as abs,  # noqa: A004 - the language's own name
-)
 from recell.language.functions import (
     coin,
     concat,
@@ -36,9 +34,6 @@ from recell.language.functions import (
     tanh,
     where,
 )
-from recell.language.functions import (
-    total as sum,  # noqa: A004 - the language's own name
-)
 
 if TYPE_CHECKING:
     from recell.compiler.check import verify as verify
@@ -48,16 +43,26 @@ if TYPE_CHECKING:
 _LAZY = {"accelerate": "recell.nn.accelerate", "load": "recell.tasks.base", "verify": "recell.compiler.check"}
 _MODULES = ("by_hand", "compiler", "data", "decoding", "explain", "modifiers", "nn", "runtime", "tasks", "training", "worked")
 
+# recell.abs and recell.sum; `from recell import *` leaves Python's own alone.
+abs = _functions.absolute
+sum = _functions.total
+
 __all__ = [
-    "Cell", "CellError", "DataError", "ModelError", "RecellError", "ShapeError", "__version__", "abs",
+    "Cell", "CellError", "DataError", "ModelError", "RecellError", "ShapeError", "__version__",
     "cell", "cells", "coin", "concat", "cos", "dropout", "exp", "floor", "log", "maximum", "mean", "minimum", "normalize",
-    "relu", "sigmoid", "silu", "sin", "softmax", "softplus", "split", "sqrt", "sum", "tanh", "where",
+    "relu", "sigmoid", "silu", "sin", "softmax", "softplus", "split", "sqrt", "tanh", "where",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    if name in _MODULES and importlib.util.find_spec(f"recell.{name}") is not None:
-        return importlib.import_module(f"recell.{name}")
+    try:
+        if name in _LAZY:
+            return getattr(importlib.import_module(_LAZY[name]), name)
+        if name in _MODULES and importlib.util.find_spec(f"recell.{name}") is not None:
+            return importlib.import_module(f"recell.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise RecellError(f"recell.{name} needs torch; came none installed; write pip install 'recell[torch]', "
+                          "or recell.runtime.load, which runs a saved model without it") from None
     raise AttributeError(f"module 'recell' has no attribute {name!r}")

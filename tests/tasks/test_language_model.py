@@ -218,7 +218,7 @@ def test_a_training_goes_on_longer(corpus: Path, small: dict[str, Any], tmp_path
 def test_what_was_another_training_is_not_resumed(corpus: Path, small: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "m"
     LanguageModel(**small).fit(corpus, progress=False, out=out)
-    with pytest.raises(ModelError, match="already holds a model"):
+    with pytest.raises(ModelError, match="already holds a training's checkpoints.*or delete"):
         LanguageModel(**small).fit(corpus, out=out)
     with pytest.raises(ModelError, match="hidden_size=12; came 13"):
         LanguageModel(**{**small, "hidden_size": 13}).fit(corpus, out=out, resume=True)

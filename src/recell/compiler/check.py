@@ -15,7 +15,7 @@ import numpy as np
 
 from recell.compiler import backends as _backends
 from recell.compiler.build import Call, Coins, Kernel, Variant, backends, build
-from recell.errors import RecellError, ShapeError
+from recell.errors import CellError, RecellError, ShapeError
 from recell.language.cell import Cell
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
@@ -76,6 +76,8 @@ def verify(cell: Cell) -> Report:
 
     Raises CellError if the cell is open, ShapeError if no small size fits it.
     """
+    if not isinstance(cell, Cell):
+        raise CellError(f"verify takes a cell; came {type(cell).__name__}; write recell.verify(recell.cells.get(\"LSTM\"))")
     sizes = _sizes(cell)
     lines: list[Line] = []
     for variant, words in ((Variant(), ""), (EVERYTHING, "; masked, reset, ragged, reversed")):

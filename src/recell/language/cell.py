@@ -200,7 +200,7 @@ class Cell:
                 size.evaluate(sizes)
             if node.op == "slice":
                 start, part = node.attributes
-                (start + part).evaluate(sizes)
+                (start + Size.number(1)).evaluate(sizes)  # the part begins inside the whole
                 rest = self.graph.nodes[node.inputs[0]].shape.dims[0] - start - part
                 (rest + Size.number(1)).evaluate(sizes)  # the part ends inside the whole
 

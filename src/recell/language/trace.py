@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from numbers import Real
 from types import CodeType, FrameType
 from typing import Any, NoReturn
 
@@ -82,7 +83,7 @@ class Tracer:
             if item.tracer is not self:
                 self.fail("a value of another cell was used; came a value from outside; write it inside this cell")
             return item
-        if isinstance(item, bool) or not isinstance(item, Number):
+        if isinstance(item, bool) or not isinstance(item, Real):  # NumPy's numbers are Real, too
             self.fail(f"an operand must be a value of the step or a number; came {type(item).__name__}; "
                       "write recell's ops on values, and constants as keyword-only arguments")
         return Value(self, self.builder.constant(float(item)))

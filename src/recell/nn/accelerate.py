@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from recell.errors import DataError
 from recell.nn.bridge import KERNEL_DTYPES
 from recell.nn.convert import DROP_INS, arguments_of
 
@@ -21,6 +22,8 @@ def accelerate(model: Model) -> Model:
     compute anything and is left alone; so is a module whose weights are not float32 or float64 on the CPU, which the
     kernels do not run. The model is changed in place and returned; a model that is itself such a module is replaced.
     """
+    if not isinstance(model, nn.Module):
+        raise DataError(f"accelerate takes a torch module; came {type(model).__name__}; write recell.accelerate(model)")
     swapped: dict[int, nn.Module] = {}
     for parent in list(model.modules()):
         for name, child in parent._modules.items():

@@ -58,6 +58,11 @@ class Stack(nn.Module):
         return 2 * size if self.bidirectional and self.merge in ("concat", None) else size
 
     @property
+    def output_size(self) -> int:
+        """The width of y, directions merged: what a Linear after it takes."""
+        return self._merged_size(self._runners[-1].output_size)
+
+    @property
     def _directions(self) -> int:
         return 2 if self.bidirectional else 1
 

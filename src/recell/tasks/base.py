@@ -140,7 +140,13 @@ def load(folder: str | Path) -> Task:
 
 
 def _load(stem: str) -> type[Task]:
-    module = importlib.import_module(f"{recell.tasks.__name__}.{stem}")
+    try:
+        module = importlib.import_module(f"{recell.tasks.__name__}.{stem}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise RecellError(f"the task {stem} needs torch; came none installed; write pip install 'recell[torch]', "
+                          "or recell.runtime.load, which runs a saved model without it") from None
     wanted = stem.replace("_", "")
     for value in vars(module).values():
         if inspect.isclass(value) and issubclass(value, Task) and value.__name__.casefold() == wanted:

@@ -260,8 +260,11 @@ class LanguageModel(Task):
             return None
         checkpoints = Checkpoints(Path(out) / "checkpoint")
         if not resume:
-            if checkpoints.has() or (Path(out) / CONFIG).exists():
+            if (Path(out) / CONFIG).exists():
                 raise ModelError(f"{out} already holds a model; write resume (--resume) to go on, or another folder")
+            if checkpoints.has():
+                raise ModelError(f"{out} already holds a training's checkpoints; write resume (--resume) to go on with "
+                                 f"the same options, or delete {Path(out) / 'checkpoint'} to begin anew")
             return None
         if not checkpoints.has():
             return None

@@ -1,0 +1,7 @@
+"""``python -m recell``: the command line."""
+
+from __future__ import annotations
+
+from recell.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""The package's front: what `import *` brings, `python -m recell`, and what is said where torch is missing."""
+
+from __future__ import annotations
+
+import builtins
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import recell
+import recell.nn as rnn
+from recell import cell, tanh
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_import_star_leaves_pythons_own_names_alone():
+    names: dict[str, object] = {}
+    exec("from recell import *", names)
+    assert "tanh" in names and not {"abs", "sum"} & names.keys()
+    assert recell.abs is not builtins.abs and recell.sum is not builtins.sum
+
+
+def test_the_package_is_a_command():
+    shown = run("-m", "recell", "cells")
+    assert shown.returncode == 0 and "LSTM" in shown.stdout
+
+
+@pytest.mark.parametrize("use", ["accelerate", "nn", "tasks.base.find('language-model')"])
+def test_without_torch_one_line_says_what_to_install(use):
+    shown = run("-c", f"import sys; sys.modules['torch'] = None; import recell, recell.tasks.base\n"
+                      f"try: recell.{use}\nexcept recell.RecellError as error: print(error)")
+    assert shown.returncode == 0, shown.stderr
+    assert "needs torch" in shown.stdout and "recell.runtime.load" in shown.stdout
+
+
+@pytest.mark.parametrize("call", [recell.accelerate, recell.verify], ids=["accelerate", "verify"])
+def test_what_is_no_model_or_cell_is_refused_by_name(call):
+    with pytest.raises(recell.RecellError, match="came int; write"):
+        call(3)
+
+
+def test_numpys_numbers_are_numbers():
+    @cell
+    def Halved(p, x, h):
+        return tanh(p.W @ x * np.float32(0.5) + np.int64(2) * (p.U @ h))
+
+    assert Halved.equations() == "h[t] = tanh(W @ x[t] * 0.5 + 2 * (U @ h[t-1]))"
+
+
+@pytest.mark.parametrize(("options", "width"), [
+    ({}, 5), ({"bidirectional": True}, 10), ({"bidirectional": True, "merge": "sum"}, 5),
+])
+def test_output_size_is_the_width_of_y(options, width):
+    module = rnn.Recurrent("LSTM", 3, 5, num_layers=2, **options)
+    assert module.output_size == width == module(torch.zeros(2, 4, 3))[0].shape[-1]
