@@ -391,3 +391,19 @@ def test_prediction_is_the_most_probable_token(fitted) -> None:
 def test_the_cell_must_be_one(corpus: Path) -> None:
     with pytest.raises(CellError, match="Python|cell"):
         LanguageModel(cell=print).fit(corpus)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dropout", "x"), ("dropout", -1), ("window", 1.5), ("threads", True), ("threads", -1)]
+)
+def test_changed_options_under_a_right_hash_are_refused_when_loaded(
+    corpus: Path, small: dict[str, Any], tmp_path: Path, name: str, value: object
+) -> None:
+    folder = tmp_path / "m"
+    LanguageModel(**small).fit(corpus, progress=False).save(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["options"][name] = value
+    config["sha256"] = config_hash(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"changed: .*{name}"):
+        recell.load(folder)

@@ -92,14 +92,19 @@ class Task(ABC):
             raise ModelError(f"{folder} holds a {held}; write {held}.load, or recell.load")
         return task
 
+    @abstractmethod
+    def _check(self) -> object:
+        """Refuse options that cannot be; `fit` and `load` ask before anything else."""
+
     @classmethod
     def _of_saved(cls, saved: SavedModel) -> Self:
         options = options_from_json(saved.entry("options", kind=dict))
         task = cls()
         try:
             task.set_params(**options)
+            task._check()
         except RecellError as error:
-            raise ModelError(f"{saved.folder} was saved by another recell: {error}") from None
+            raise ModelError(f"{saved.folder} was saved by another recell, or changed: {error}") from None
         task._restore(saved)
         return task
 
