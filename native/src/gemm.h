@@ -120,12 +120,19 @@ void gemm(int64_t rows, const Product<T>* products, int count, int width, T* c, 
     }
 }
 
-// Twelve chains hide the latency of two FMA pipes.
+// Twelve chains hide the latency of two FMA pipes. Every operand is pinned: a chain that starts at a fixed point of its own
+// recurrence would be folded into a constant and still be counted.
 template <class T> double fma_work(int64_t repeats, T* sink) {
     constexpr int count = 12;
     Vec<T> sum[count];
     Vec<T> a = splat(T(0.999)), b = splat(T(0.001));
-    for (int i = 0; i < count; ++i) sum[i] = splat(T(i));
+    RC_PIN(a);
+    RC_PIN(b);
+#pragma GCC unroll 12
+    for (int i = 0; i < count; ++i) {
+        sum[i] = splat(T(i));
+        RC_PIN(sum[i]);
+    }
     for (int64_t n = 0; n < repeats; ++n)
 #pragma GCC unroll 12
         for (int i = 0; i < count; ++i) sum[i] = sum[i] * a + b;
