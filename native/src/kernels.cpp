@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include "gemm.h"
+#include "outer_gemm.h"
 #include "pointwise.h"
 #include "transpose.h"
 
@@ -15,8 +16,8 @@ template <class T> constexpr recell::Kernels<T> table() {
     k.panel = panel_vectors * lanes<T>;
     k.slab = 8 / sizeof(T) * 32;  // 64 floats, 32 doubles: whole panels on every instruction set
     k.gemm = gemm<T>;
+    k.outer = outer<T>;
     k.transpose = transpose<T>;
-    k.add_rows = add_rows<T>;
     k.accumulate = accumulate<T>;
     k.accumulate_all = accumulate_all<T>;
     k.coin = coin<T>;

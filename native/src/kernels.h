@@ -57,6 +57,8 @@ template <class T> struct Start {
     int64_t stride;
 };
 
+constexpr int64_t outer_ahead = 12;  // rows of a that the weight gradients' micro-kernel asks for in advance
+
 template <class T> struct Kernels {
     int lanes;          // elements of a vector
     int panel;          // elements of a full weight panel: the micro-kernel's width
@@ -66,10 +68,11 @@ template <class T> struct Kernels {
     // c[r, 0:width] (ldc) = start[r, 0:width] + the sum over products of rows[r] @ panel, for any number of rows. width: whole
     // vectors, at most a panel. All products stay in registers until the sum is complete. start may be c itself; ahead may be null.
     void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead);
+    // c[i, 0:width] (ldc) += the sum over k < depth of rows[k][column + i] * panel[k], for i < columns (1 to 6); panel packed [k][whole
+    // vectors of width]. `rows` has outer_ahead entries more than depth, any addresses: what lies there is asked for, not read.
+    void (*outer)(int columns, const T* const* rows, int64_t column, int64_t depth, const T* panel, int width, T* c, int64_t ldc);
     // destination[c * ldd + r] = source[r * lds + c]
     void (*transpose)(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns);
-    // d[r, :] += a[r, :]
-    void (*add_rows)(int64_t rows, int64_t width, T* d, int64_t ds, const T* a, int64_t as);
     // sum[u] += the sum over rows of a[r, u];  the same with the units summed too, into sum[0]
     void (*accumulate)(int64_t rows, int64_t width, T* sum, const T* a, int64_t as);
     void (*accumulate_all)(int64_t rows, int64_t width, T* sum, const T* a, int64_t as);

@@ -1,7 +1,7 @@
-// Weight gradients C = sum over (t, row) of a^T b. Blocks of `outer_depth` rows are packed: b in panels as weights are, a
-// transposed, 96 columns at a time, so that the forms' micro-kernel serves here too. Each part owns whole columns of a, or
-// panels of b where a is narrow: no meeting, no shared sums. b is packed by every part for itself, which costs about 1 % and
-// saves a barrier per block.
+// Weight gradients C = sum over (t, row) of a^T b. Blocks of `outer_depth` rows: b is packed in panels as weights are, a is read
+// where it lies, 96 columns at a time so that they stay in L2 while all of b passes. Each part owns whole columns of a, or panels
+// of b where a is narrow: no meeting, no shared sums. b is packed by every part for itself, which costs about 1 % and saves a
+// barrier per block.
 #include <algorithm>
 #include <cstring>
 
@@ -39,12 +39,7 @@ Sides sides_of(const Program& p, const Phase& phase, int64_t lanes) {
 template <class T> class Outer {
   public:
     Outer(Worker<T>& worker, const Phase& phase, const Sides& sides, int part)
-        : w_(worker), run_(worker.run), k_(worker.run.kernels), phase_(phase), sides_(sides), part_(part) {
-        packed_b_ = worker.outer;
-        packed_a_ = packed_b_ + sides.b_elements;
-        tile_ = packed_a_ + group_columns * outer_depth;
-        for (int64_t c = 0; c < group_columns; ++c) a_pointers_[c] = packed_a_ + c * outer_depth;
-    }
+        : run_(worker.run), k_(worker.run.kernels), phase_(phase), sides_(sides), part_(part), packed_b_(worker.outer) {}
 
     void run() {
         const int64_t valid = run_.valid_rows();
@@ -106,37 +101,29 @@ template <class T> class Outer {
             const Operand& o = operand(sides_.b[i]);
             const T* from = base(o);
             const int64_t* index = indices(o);
-            for (int64_t first = 0; first < o.width; first += k_.panel) {
-                const int64_t valid = std::min<int64_t>(k_.panel, o.width - first), width = round_up(valid, k_.lanes);
-                T* to = packed_b_ + sides_.b_offset[i] + first * depth_;
-                for (int64_t k = 0; k < depth_; ++k, to += width) {
-                    std::memcpy(to, from + index[k] * o.ld + first, size_t(valid) * sizeof(T));
-                    std::fill(to + valid, to + width, T(0));
-                }
-            }
+            for (int64_t k = 0; k < depth_; ++k)  // whole rows, as they lie in memory: the hardware fetches ahead
+                pack_row(from + index[k] * o.ld, o.width, packed_b_ + sides_.b_offset[i], k);
+        }
+    }
+
+    // Row k of every panel.
+    void pack_row(const T* from, int64_t columns, T* panels, int64_t k) {
+        for (int64_t first = 0; first < columns; first += k_.panel) {
+            const int64_t valid = std::min<int64_t>(k_.panel, columns - first), width = round_up(valid, k_.lanes);
+            T* to = panels + first * depth_ + k * width;
+            std::memcpy(to, from + first, size_t(valid) * sizeof(T));
+            std::fill(to + valid, to + width, T(0));
         }
     }
 
     void run_columns(int a) {
         const Operand& o = operand(a);
         const Bounds mine = a_columns(o);
+        for (int64_t k = 0; k < depth_ + outer_ahead; ++k) rows_[k] = base(o) + indices(o)[std::min(k, depth_ - 1)] * o.ld;
         for (int64_t group = mine.first; group < mine.last; group += group_columns) {
             const int64_t columns = std::min<int64_t>(group_columns, mine.last - group);
-            pack_a(o, group, columns);
             for (const Pair& pair : phase_.pairs)
                 if (pair.a == a) run_pair(pair, group, columns);
-        }
-    }
-
-    // packed_a[column][k]; runs of evenly spaced rows are transposed together.
-    void pack_a(const Operand& o, int64_t first, int64_t columns) {
-        const int64_t* index = indices(o);
-        const T* from = base(o) + first;
-        for (int64_t k = 0; k < depth_;) {
-            int64_t end = k + 1;
-            while (end < depth_ && index[end] == index[end - 1] + 1) ++end;
-            k_.transpose(from + index[k] * o.ld, o.ld, packed_a_ + k, outer_depth, end - k, columns);
-            k = end;
         }
     }
 
@@ -153,21 +140,18 @@ template <class T> class Outer {
                 T* target = c + column * pair.ld + first;
                 for (int64_t r = 0; r < count; ++r)
                     for (int64_t i = 0; i < valid; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(target + r * pair.ld + i, 1);
-                const Product<T> product{a_pointers_ + column, depth_, panel};
-                k_.gemm(count, &product, 1, int(round_up(valid, k_.lanes)), tile_, k_.panel, Start<T>{}, nullptr);
-                k_.add_rows(count, valid, target, pair.ld, tile_, k_.panel);
+                k_.outer(int(count), rows_, group + column, depth_, panel, int(valid), target, pair.ld);
             }
         }
     }
 
-    Worker<T>& w_;
     const Run<T>& run_;
     const Kernels<T>& k_;
     const Phase& phase_;
     const Sides& sides_;
     int part_;
-    T *packed_b_, *packed_a_, *tile_;
-    const T* a_pointers_[group_columns];
+    T* packed_b_;
+    const T* rows_[outer_depth + outer_ahead];  // of a
     int64_t flat_[outer_depth], row_number_[outer_depth];
     int64_t depth_ = 0, step_ = 0, row_ = 0;
 };
@@ -175,7 +159,7 @@ template <class T> class Outer {
 }  // namespace
 
 int64_t outer_scratch(const Program& p, const Phase& phase, const Layout& layout) {
-    return sides_of(p, phase, layout.lanes).b_elements + group_columns * outer_depth + block_columns * layout.panel;
+    return sides_of(p, phase, layout.lanes).b_elements;
 }
 
 template <class T> void run_outer(Worker<T>& w, const Phase& phase) {

@@ -165,12 +165,6 @@ template <class T> void softmax_rows(int64_t rows, int64_t width, T* d, int64_t 
     }
 }
 
-template <class T> void add_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* a, int64_t as) {
-    const T* p[3] = {d, a, nullptr};
-    const int64_t s[3] = {ds, as, 0};
-    map<T, Add, 2>(rows, width, d, ds, p, s);
-}
-
 template <class T> void accumulate(int64_t rows, int64_t width, T* sum, const T* a, int64_t as) {
     int64_t i = 0;
     for (; i + lanes<T> <= width; i += lanes<T>) {

@@ -1,0 +1,78 @@
+// The micro-kernel of the weight gradients: c += sum over k of a[k, columns]^T b[k, panel]. Both sides run along k row by row,
+// so a is broadcast from where it lies: nothing of it is transposed or packed.
+#pragma once
+#include "gemm.h"
+
+namespace {
+
+// MR columns of a from `column` on; all of the NV vectors are whole but the last, which has `last` elements that count.
+template <class T, int MR, int NV>
+void outer_block(const T* const* rows, int64_t column, int64_t depth, const T* b, T* c, int64_t ldc, int last) {
+    constexpr int L = lanes<T>, C = chains<MR, NV>;
+    Vec<T> sum[C][MR][NV];
+#pragma GCC unroll 4
+    for (int q = 0; q < C; ++q)
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) sum[q][r][j] = Vec<T>{};
+    const auto add = [&](const T* a, int q) __attribute__((always_inline)) {
+        Vec<T> panel[NV];
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) {
+            panel[j] = load<T>(b + j * L);
+            RC_PIN(panel[j]);
+            __builtin_prefetch(b + j * L + prefetch_distance<T>);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < MR; ++r) {
+            const T value = a[r];
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; ++j) sum[q][r][j] += value * panel[j];
+        }
+        b += NV * L;
+    };
+    int64_t k = 0;
+    for (; k + C <= depth; k += C)
+#pragma GCC unroll 4
+        for (int q = 0; q < C; ++q) {
+            __builtin_prefetch(rows[k + q + recell::outer_ahead] + column);
+            add(rows[k + q] + column, q);
+        }
+    for (; k < depth; ++k) add(rows[k] + column, 0);
+#pragma GCC unroll 8
+    for (int r = 0; r < MR; ++r)
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) {
+#pragma GCC unroll 4
+            for (int q = 1; q < C; ++q) sum[0][r][j] += sum[q][r][j];
+            T* to = c + r * ldc + j * L;
+            if (j < NV - 1 || last == L)
+                store<T>(to, load<T>(to) + sum[0][r][j]);
+            else
+                store_part(to, load_part(to, last) + sum[0][r][j], last);
+        }
+}
+
+template <class T> using OuterBlock = void (*)(const T* const*, int64_t, int64_t, const T*, T*, int64_t, int);
+
+template <class T, int NV> constexpr OuterBlock<T> outer_blocks[block_rows] = {outer_block<T, 1, NV>, outer_block<T, 2, NV>, outer_block<T, 3, NV>,
+                                                                               outer_block<T, 4, NV>, outer_block<T, 5, NV>, outer_block<T, 6, NV>};
+
+// `columns` (1 to 6) columns of a from `column` on, `width` elements of b's panel. rows has `outer_ahead` readable entries more.
+template <class T>
+void outer(int columns, const T* const* rows, int64_t column, int64_t depth, const T* panel, int width, T* c, int64_t ldc) {
+    const OuterBlock<T>* by_columns = outer_blocks<T, panel_vectors>;
+    const int vectors = (width + lanes<T> - 1) / lanes<T>;
+    switch (vectors) {
+        case 1: by_columns = outer_blocks<T, 1>; break;
+        case 2: by_columns = outer_blocks<T, 2>; break;
+#if defined(__AVX512F__) || defined(__aarch64__)
+        case 3: by_columns = outer_blocks<T, 3>; break;
+#endif
+        default: break;
+    }
+    by_columns[columns - 1](rows, column, depth, panel, c, ldc, width - (vectors - 1) * lanes<T>);
+}
+
+}  // namespace
