@@ -234,17 +234,24 @@ template <class T> class ValidRows {
     bool merge_;
 };
 
-// Calls f(chunk) for rows [first, last) of the valid ones.
+template <class T> Chunk take_chunk(ValidRows<T>& rows, Span* spans) {
+    Chunk chunk{spans, 0, 0};
+    while (!rows.done() && chunk.rows < everywhere_chunk) {
+        spans[chunk.span_count] = rows.take(everywhere_chunk - chunk.rows);
+        chunk.rows += spans[chunk.span_count++].count;
+    }
+    return chunk;
+}
+
+// Calls f(chunk, next) for rows [first, last) of the valid ones; the chunk that follows is empty at the end.
 template <class T, class F> void each_chunk(Worker<T>& w, const Phase& phase, Range numbers, F f) {
     ValidRows<T> rows(w.run, numbers, phase.step_by_step);
-    Span spans[everywhere_chunk];
-    while (!rows.done()) {
-        Chunk chunk{spans, 0, 0};
-        while (!rows.done() && chunk.rows < everywhere_chunk) {
-            spans[chunk.span_count] = rows.take(everywhere_chunk - chunk.rows);
-            chunk.rows += spans[chunk.span_count++].count;
-        }
-        f(chunk);
+    Span spans[2][everywhere_chunk];
+    Chunk chunk = take_chunk(rows, spans[0]);
+    for (int other = 1; chunk.rows > 0; other = 1 - other) {
+        const Chunk next = take_chunk(rows, spans[other]);
+        f(chunk, next);
+        chunk = next;
     }
 }
 
@@ -253,11 +260,25 @@ template <class T> void point_everywhere(Worker<T>& w, const Stage& stage) {
     for (int id : stage.memory) w.base[id] = base_of(w.run, w.run.program.operand(id), 0, 0);
 }
 
+// The streams of the next chunk, fetched while this one's products compute.
+template <class T> void look_ahead(Worker<T>& w, const Phase& phase, const Chunk& next) {
+    w.ahead.clear();
+    for (const Stage& stage : phase.stages)
+        for (const std::vector<int>* streams : {&stage.inputs, &stage.streams})
+            for (int id : *streams) {
+                const Operand& o = w.run.program.operand(id);
+                if (o.width * 2 < o.ld) continue;  // mostly other columns
+                for (int64_t i = 0; i < next.span_count; ++i)
+                    w.ahead.add(base_of(w.run, o, 0, 0) + next.spans[i].index * o.ld, next.spans[i].count * o.ld * int64_t(sizeof(T)));
+            }
+}
+
 template <class T> void everywhere_by_rows(Worker<T>& w, const Phase& phase) {
     each_part(w, [&](int part) {
         clear_accumulators(w, phase, part);
         for (const Stage& stage : phase.stages) point_everywhere(w, stage);
-        each_chunk(w, phase, part_of(w.run.valid_rows(), part, w.run.parts), [&](const Chunk& chunk) {
+        each_chunk(w, phase, part_of(w.run.valid_rows(), part, w.run.parts), [&](const Chunk& chunk, const Chunk& next) {
+            look_ahead(w, phase, next);
             for (const Stage& stage : phase.stages)
                 run_stage(w, stage, chunk, {0, slab_count(stage, w.run.kernels.slab), w.part_accumulators(part)});
         });
@@ -273,7 +294,7 @@ template <class T> void everywhere_by_units(Worker<T>& w, const Phase& phase) {
             const Range slabs = part_of(slab_count(stage, w.run.kernels.slab), part, w.run.parts);
             if (slabs.empty()) return;
             each_chunk(w, phase, {0, w.run.valid_rows()},
-                       [&](const Chunk& chunk) { run_stage(w, stage, chunk, {slabs.first, slabs.last, w.part_accumulators(part)}); });
+                       [&](const Chunk& chunk, const Chunk&) { run_stage(w, stage, chunk, {slabs.first, slabs.last, w.part_accumulators(part)}); });
         });
         w.barrier();
     }

@@ -97,7 +97,7 @@ struct Layout {
     int lanes, panel, slab, element_size;
 };
 
-constexpr int64_t loop_chunk = 96, everywhere_chunk = 192;  // rows that share one pass over the weights
+constexpr int64_t loop_chunk = 96, everywhere_chunk = 96;  // rows that share one pass over the weights
 constexpr int64_t outer_depth = 384;                        // rows packed at once for the weight gradients
 constexpr int64_t tile_target = 1024;                        // elements of a pointwise tile
 
