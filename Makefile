@@ -11,7 +11,7 @@ NATIVE     := CMakeLists.txt $(shell find native -type f 2>/dev/null)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check sanitize bench wheel clean distclean
+.PHONY: setup demo test check sanitize isa clang neon bench wheel clean distclean
 .DELETE_ON_ERROR:
 
 setup: .venv/installed
@@ -36,7 +36,7 @@ demo: setup
 	$(BIN)/python examples/demo.py
 
 # Several test processes share the machine with torch's worker threads: here, waiting threads sleep instead of spinning.
-test check: export OMP_WAIT_POLICY = passive
+test check isa clang: export OMP_WAIT_POLICY = passive
 
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
@@ -52,6 +52,10 @@ sanitize: $(SANITIZERS:%=sanitize-%)
 
 sanitize-%: setup
 	PYTHON=$(BIN)/python .ci/sanitize $*
+
+# The cpu backend's laws on every instruction set of this machine; the same compiled by Clang; NEON in an emulator.
+isa clang neon: setup
+	PYTHON=$(BIN)/python JOBS=$(JOBS) .ci/$@
 
 bench: setup
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -1,6 +1,7 @@
 // Chooses the instruction set once: the best that the processor has, or the one that RECELL_ISA names.
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "error.h"
 #include "kernels.h"
@@ -25,10 +26,21 @@ struct Choice {
     const Kernels<double>* (*doubles)();
 };
 
+// The sets that are compiled in and that this processor has, as a sentence writes them: "avx2 or baseline".
+template <int count> std::string written(const Choice (&choices)[count]) {
+    std::string line;
+    for (int left = count; const Choice& c : choices) {
+        --left;
+        if (c.available) line += std::string(line.empty() ? "" : left ? ", " : " or ") + c.name;  // the last, baseline, is everywhere
+    }
+    return line;
+}
+
 const Choice& choose() {
 #if defined(RECELL_HAS_X86)
     __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                      __builtin_cpu_supports("bmi2");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
     static const Choice choices[] = {{"avx512", avx512, float_kernels_avx512, double_kernels_avx512},
@@ -41,10 +53,10 @@ const Choice& choose() {
     if (wanted && !*wanted) wanted = nullptr;
     for (const Choice& c : choices)
         if (wanted ? !std::strcmp(c.name, wanted) : c.available) {
-            if (!c.available) fail("RECELL_ISA=%s: this processor does not have it", wanted);
+            if (!c.available) fail("RECELL_ISA=%s: this processor does not have it; write %s", wanted, written(choices).c_str());
             return c;
         }
-    fail("RECELL_ISA=%s is unknown; write avx512, avx2 or baseline", wanted ? wanted : "");
+    fail("RECELL_ISA=%s is no instruction set of this build; write %s", wanted ? wanted : "", written(choices).c_str());
 }
 
 const Choice& chosen() {

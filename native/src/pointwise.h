@@ -63,7 +63,7 @@ RC_BINARY(Mul, a * b)
 RC_BINARY(Div, a / b)
 template <class T> struct Mod {
     static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T>) {
-        Vec<T> y;
+        Vec<T> y{};
         for (int i = 0; i < lanes<T>; ++i) y[i] = modulo<T>(a[i], b[i]);
         return y;
     }
@@ -138,7 +138,7 @@ template <class T> RC_INLINE T row_sum(const T* a, int64_t width) {
 
 template <class T> RC_INLINE T row_max(const T* a, int64_t width) {
     T best = a[0];
-    for (int64_t i = 1; i < width; ++i) best = (a[i] > best) | (a[i] != a[i]) ? a[i] : best;
+    for (int64_t i = 1; i < width; ++i) best = ((a[i] > best) | (a[i] != a[i])) ? a[i] : best;
     return best;
 }
 

@@ -72,7 +72,7 @@ template <class T> RC_INLINE void store_part(T* p, Vec<T> v, int n) {
 
 // Applies a scalar function to every lane: for the functions that have no vector form here.
 template <class T, class F> RC_INLINE Vec<T> each(Vec<T> a, F f) {
-    Vec<T> y;
+    Vec<T> y{};
     for (int i = 0; i < lanes<T>; ++i) y[i] = f(a[i]);
     return y;
 }

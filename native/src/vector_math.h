@@ -108,7 +108,7 @@ template <class T> RC_INLINE Vec<T> log(Vec<T> x) {
     Vec<T> y = e * C::ln2_high + (e * C::ln2_low + mantissa_log);
     y = x == T(0) ? splat(-T(__builtin_inf())) : y;
     y = x < T(0) ? splat(T(__builtin_nan(""))) : y;
-    return (x == T(__builtin_inf())) | (x != x) ? x : y;
+    return ((x == T(__builtin_inf())) | (x != x)) ? x : y;
 }
 
 // log(1 + y) for 0 <= y <= 1.

@@ -85,7 +85,7 @@ def library_path() -> str:
             raise RecellError(f"RECELL_LIBRARY={named} is not a file; build it with cmake --build, or unset it")
         return named
     try:
-        spec = importlib.util.find_spec(MODULE)  # in an editable install this also rebuilds what changed
+        spec = importlib.util.find_spec(MODULE)
     except ModuleNotFoundError:
         spec = None
     if spec is None or spec.origin is None:
