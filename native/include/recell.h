@@ -98,6 +98,29 @@ typedef struct {
 /* 0, or a negative number. */
 RC_API int rc_run(rc_program*, void* const* buffers, const rc_call*);
 
+/* --- output layer, softmax and cross-entropy in one ----------------------------------------------------------------------------------- */
+typedef struct {
+    int dtype;                   /* 0 float, 1 double: of every void* below */
+    int threads;                 /* logical parts; fixes the bits of the result */
+    int64_t rows, inputs, classes; /* N, D, V */
+    const void* x;               /* (N, D), row-major, as all here */
+    const void* weight;          /* (V, D): logits = x weight^T + bias */
+    const void* bias;            /* (V), or NULL */
+    const int64_t* targets;      /* (N): 0..V-1, or `ignored` */
+    int64_t ignored;             /* rows of this target are not computed: loss 0, gradient 0 */
+    const void* class_weights;   /* (V), or NULL: ones */
+    double smoothing;            /* 0..1: the part of the target that is spread over all classes */
+    const void* scale;           /* (N), or NULL: ones; what a row's loss counts in the gradients */
+    void* losses;                /* (N), written: class_weights[y] (1 - s) (-log p_y) + s / V sum_c class_weights[c] (-log p_c) */
+    void* dx;                    /* (N, D), or NULL. These three are written, not added: */
+    void* dweight;               /* (V, D), or NULL */
+    void* dbias;                 /* (V), or NULL */
+    int64_t chunk;               /* how many rows' logits are held at once, to the next whole vector; 0: chosen */
+} rc_loss_call;
+/* The losses of rows and, where asked for, the gradients of sum(scale * losses). Nothing of size N V is ever held: scratch, from the pool,
+ * is chunk * V elements with gradients and a few rows without. No two buffers may overlap. 0, or a negative number. */
+RC_API int rc_linear_cross_entropy(const rc_loss_call*);
+
 /* --- the rest ------------------------------------------------------------------------------------------------------------------------ */
 RC_API const char* rc_last_error(void);
 RC_API const char* rc_isa(void); /* avx512, avx2, baseline; forced by RECELL_ISA */

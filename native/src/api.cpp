@@ -7,6 +7,7 @@
 #include "builder.h"
 #include "error.h"
 #include "kernels.h"
+#include "loss.h"
 #include "memory_pool.h"
 #include "run.h"
 #include "team.h"
@@ -94,6 +95,14 @@ int rc_run(rc_program* p, void* const* buffers, const rc_call* call) {
     return guarded([&] {
         if (!call) fail("rc_run: the call is NULL");
         run_program(open(p), buffers, *call);
+        return 0;
+    });
+}
+
+int rc_linear_cross_entropy(const rc_loss_call* call) {
+    return guarded([&] {
+        if (!call) fail("rc_linear_cross_entropy: the call is NULL");
+        linear_cross_entropy(*call);
         return 0;
     });
 }

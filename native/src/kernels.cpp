@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include "gemm.h"
+#include "loss_kernels.h"
 #include "outer_gemm.h"
 #include "pointwise.h"
 #include "transpose.h"
@@ -21,6 +22,8 @@ template <class T> constexpr recell::Kernels<T> table() {
     k.accumulate = accumulate<T>;
     k.accumulate_all = accumulate_all<T>;
     k.coin = coin<T>;
+    k.exponentials = exponentials<T>;
+    k.logit_gradients = logit_gradients<T>;
     k.fma_work = fma_work<T>;
     PointFunction<T>* p = k.point;
     p[op_copy] = map<T, Copy, 1>, p[op_splat] = splat_rows<T>;

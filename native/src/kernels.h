@@ -77,6 +77,10 @@ template <class T> struct Kernels {
     void (*accumulate)(int64_t rows, int64_t width, T* sum, const T* a, int64_t as);
     void (*accumulate_all)(int64_t rows, int64_t width, T* sum, const T* a, int64_t as);
     void (*coin)(CoinRow row, int64_t width, T* d);
+    // Softmax over tiles of logits; see loss_kernels.h.
+    void (*exponentials)(int64_t classes, int64_t width, T* tile, const T* bias, T* maximum, T* sum, const T* weights, T* weighted);
+    void (*logit_gradients)(int64_t classes, int64_t width, T* tile, const T* before, const T* maximum, const T* scale, const T* weights,
+                            const T* share);
     // Runs independent FMA chains; returns the number of floating point operations done.
     double (*fma_work)(int64_t repeats, T* sink);
 };

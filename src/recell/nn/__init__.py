@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from recell.nn import convert, init, operators
+from recell.nn import convert, init, losses, operators
 from recell.nn.accelerate import accelerate
 from recell.nn.drop_in import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from recell.nn.recurrent import Recurrent
 from recell.nn.step import Step
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent", "Step", "accelerate", "convert", "init", "operators",
+    "GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent", "Step", "accelerate", "convert", "init", "losses",
+    "operators",
 ]

@@ -15,6 +15,7 @@ from torch.nn import functional
 from recell.data.batching import IGNORED, Streams, Window, evaluation_windows
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.nn.losses import linear_cross_entropy
 from recell.runtime.network import layer_sizes
 from recell.training import Loss
 
@@ -54,9 +55,29 @@ class Network(nn.Module):
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits (T, N, V) of tokens (T, N), and the state after them, cut off from their gradients."""
+        y, after = self._read(tokens, state)
+        return y if self.output is None else self.output(y), after
+
+    def loss(
+        self, tokens: Tensor, targets: Tensor, state: State | None = None, *, reduction: str = "mean"
+    ) -> tuple[Tensor, State]:
+        """The cross-entropy of targets (T, N), IGNORED ones left out, and the state after the tokens.
+
+        ``reduction`` "none" gives one loss for each target, (T * N,). The logits of an output layer are never stored.
+        """
+        y, after = self._read(tokens, state)
+        flat, wanted = y.flatten(0, 1), targets.flatten()
+        if self.output is None:
+            return functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction=reduction), after
+        losses = linear_cross_entropy(flat, self.output.weight, wanted, linear_bias=self.output.bias, ignore_index=IGNORED,
+                                      reduction=reduction)  # fmt: skip
+        return losses, after
+
+    def _read(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """What the output layer is given, (T, N, width); the logits themselves where the cell brings them."""
         y, after = self.recurrent(self.dropout(self.embedding(tokens)), state)
-        logits = y if self.output is None else self.output(self.dropout(y))
-        return logits, {name: value.detach() for name, value in after.items()}
+        y = y if self.output is None else self.dropout(y)
+        return y, {name: value.detach() for name, value in after.items()}
 
 
 class LanguageLearner:
@@ -71,8 +92,8 @@ class LanguageLearner:
     def next_loss(self) -> Loss:
         window = self._streams.next()
         inputs, targets = _tensors(window, self._network)
-        logits, self._state = self._network(inputs, None if window.first else self._state)
-        return Loss(functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), targets.numel())
+        loss, self._state = self._network.loss(inputs, targets, None if window.first else self._state)
+        return Loss(loss, targets.numel())
 
     def epoch(self) -> float:
         return self._streams.epoch
@@ -104,8 +125,7 @@ def nats_per_token(network: Network, numbers: Numbers, *, window: int, streams: 
     with torch.no_grad():
         for part in evaluation_windows(numbers, window=window, streams=streams):
             inputs, targets = _tensors(part, network)
-            logits, state = network(inputs, state)
-            losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
+            losses, state = network.loss(inputs, targets, state, reduction="none")
             total += losses.double().sum().item()
     return total / len(numbers)
 

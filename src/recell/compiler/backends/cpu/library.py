@@ -64,6 +64,7 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_pair": (c_int, (c_void_p, c_int, c_int, c_int, c_int64, c_int64)),
     "rc_pack_bytes": (c_int64, (c_void_p,)),
     "rc_run": (c_int, (c_void_p, c_void_p, POINTER(CallArguments))),
+    "rc_linear_cross_entropy": (c_int, (c_void_p,)),
     "rc_last_error": (c_char_p, ()),
     "rc_isa": (c_char_p, ()),
     "rc_abi_version": (c_int, ()),
