@@ -121,6 +121,22 @@ typedef struct {
  * is chunk * V elements with gradients and a few rows without. No two buffers may overlap. 0, or a negative number. */
 RC_API int rc_linear_cross_entropy(const rc_loss_call*);
 
+/* --- streaming -----------------------------------------------------------------------------------------------------------------------
+ * A stream is a chain of links, each bound to fixed buffers: all that a run decides from its program and call is decided when a link is
+ * added, so that a step costs little more than its arithmetic. Buffers, tables and packs belong to the caller and must outlive the stream.
+ * A state is carried on by naming one buffer as both its initial and its final operand. One thread at a time: a second is refused. */
+typedef struct rc_stream rc_stream;
+RC_API rc_stream* rc_stream_new(void);
+RC_API void rc_stream_free(rc_stream*);
+/* The program's next link: one step (call.steps 1) with packs already filled (call.keep_packs; rc_run with steps and rows 0 fills them). */
+RC_API int rc_stream_program(rc_stream*, rc_program*, void* const* buffers, const rc_call*);
+/* A link that copies row numbers[n] of a table (count rows of row_bytes) to destination + n * row_bytes, for n < rows. Numbers are read at
+ * each step; one out of range is refused, and then nothing has been written. */
+RC_API int rc_stream_table(rc_stream*, const void* table, int64_t count, int64_t row_bytes, const int64_t* numbers, int64_t rows,
+                           void* destination);
+/* Runs the links in order, from number `first` on. */
+RC_API int rc_stream_step(rc_stream*, int first);
+
 /* --- the rest ------------------------------------------------------------------------------------------------------------------------ */
 RC_API const char* rc_last_error(void);
 RC_API const char* rc_isa(void); /* avx512, avx2, baseline; forced by RECELL_ISA */

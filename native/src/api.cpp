@@ -10,6 +10,7 @@
 #include "loss.h"
 #include "memory_pool.h"
 #include "run.h"
+#include "stream.h"
 #include "team.h"
 
 using namespace recell;
@@ -19,6 +20,11 @@ namespace {
 Program& open(rc_program* p) {
     if (!p) fail("the program is NULL");
     return *p;
+}
+
+Stream& open(rc_stream* s) {
+    if (!s) fail("the stream is NULL");
+    return *reinterpret_cast<Stream*>(s);
 }
 
 }  // namespace
@@ -103,6 +109,36 @@ int rc_linear_cross_entropy(const rc_loss_call* call) {
     return guarded([&] {
         if (!call) fail("rc_linear_cross_entropy: the call is NULL");
         linear_cross_entropy(*call);
+        return 0;
+    });
+}
+
+rc_stream* rc_stream_new(void) {
+    rc_stream* made = nullptr;
+    guarded([&] {
+        made = reinterpret_cast<rc_stream*>(new_stream());
+        return 0;
+    });
+    return made;
+}
+void rc_stream_free(rc_stream* s) { free_stream(reinterpret_cast<Stream*>(s)); }
+int rc_stream_program(rc_stream* s, rc_program* p, void* const* buffers, const rc_call* call) {
+    return guarded([&] {
+        if (!call) fail("rc_stream_program: the call is NULL");
+        add_program(open(s), open(p), buffers, *call);
+        return 0;
+    });
+}
+int rc_stream_table(rc_stream* s, const void* table, int64_t count, int64_t row_bytes, const int64_t* numbers, int64_t rows,
+                    void* destination) {
+    return guarded([&] {
+        add_table(open(s), table, count, row_bytes, numbers, rows, destination);
+        return 0;
+    });
+}
+int rc_stream_step(rc_stream* s, int first) {
+    return guarded([&] {
+        step_stream(open(s), first);
         return 0;
     });
 }

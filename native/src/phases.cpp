@@ -133,7 +133,7 @@ template <class T> class Loop {
     // While a stage's products compute, its own streams and those of the stages without products that follow are fetched.
     void look_ahead(const Stage& stage, Range rows, int64_t t, int64_t s) {
         w_.ahead.clear();
-        if (stage.forms.empty()) return;
+        if (stage.forms.empty() || rows.last - rows.first == 1) return;  // one row's products fetch nothing else
         fetch(stage.streams, rows, t, s);
         const Stage* end = phase_.stages.data() + phase_.stages.size();
         for (const Stage* next = &stage + 1;; ++next) {

@@ -7,8 +7,7 @@
 
 #include "coin.h"
 #include "error.h"
-#include "memory_pool.h"
-#include "worker.h"
+#include "prepared_run.h"
 
 namespace recell {
 
@@ -80,7 +79,9 @@ constexpr int64_t weights_worth_splitting = int64_t(2) << 20, rows_hiding_weight
 
 // Depends on the program and the call alone, never on the real team: the same call gives the same bits.
 template <class T> void choose_split(Run<T>& run) {
-    const double step = double(run.program.step_flops), work = step * double(run.valid_rows());
+    // A step costs its arithmetic or the passing of its weights, a byte of which takes about as long as a flop.
+    const double step = double(run.program.step_flops), passing = double(run.program.pack_bytes) * double(run.steps());
+    const double work = std::max(step * double(run.valid_rows()), passing);
     const int64_t widest_step = run.steps() ? run.active(0) : 0;
     run.parts = std::clamp(run.call.threads, 1, most_parts);
     run.split_units = false;
@@ -122,23 +123,6 @@ uint32_t hash_call(const rc_call& call) {
     return h;
 }
 
-template <class T> void run_typed(const Program& p, void* const* buffers, const rc_call& call) {
-    Run<T> run{p, call, kernels<T>(), buffers, nullptr, nullptr, nullptr, 0, 1, false, {}, {}, hash_call(call)};
-    number_valid(run);
-    choose_split(run);
-    bound_rows(run);
-    const int64_t pack_bytes = call.packs ? 0 : p.pack_bytes;
-    const int64_t sum_bytes = round_up(run.parts * p.accumulator_elements * int64_t(sizeof(T)), 64);
-    const int64_t elements = p.tile_elements + p.register_elements + p.outer_elements;
-    // 64 bytes of rounding for each of the five blocks, and a page between threads.
-    run.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + (int64_t(p.operands.size()) + p.pointer_count) * 8 + 5 * 64, 4096);
-    PoolBlock block(pack_bytes + sum_bytes + run.parts * run.scratch_bytes);
-    run.packs = call.packs ? static_cast<char*>(call.packs) : block.data();
-    run.accumulators = reinterpret_cast<T*>(block.data() + pack_bytes);
-    run.scratch = block.data() + pack_bytes + sum_bytes;
-    run_team(run.parts, go_through<T>, &run);
-}
-
 template <class T> double measure_peak(int threads) {
     struct Job {
         double flops[most_parts] = {};
@@ -158,6 +142,33 @@ template <class T> double measure_peak(int threads) {
 }
 
 }  // namespace
+
+template <class T>
+PreparedRun<T>::PreparedRun(const Program& p, void* const* buffers, const rc_call& call)
+    : run_{p, call, kernels<T>(), buffers, nullptr, nullptr, nullptr, 0, 1, false, {}, {}, hash_call(call)} {
+    number_valid(run_);
+    choose_split(run_);
+    bound_rows(run_);
+    const int64_t pack_bytes = call.packs ? 0 : p.pack_bytes;
+    const int64_t sum_bytes = round_up(run_.parts * p.accumulator_elements * int64_t(sizeof(T)), 64);
+    const int64_t elements = p.tile_elements + p.register_elements + p.outer_elements;
+    // 64 bytes of rounding for each of the five blocks, and a page between threads.
+    run_.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + (int64_t(p.operands.size()) + p.pointer_count) * 8 + 5 * 64, 4096);
+    block_.emplace(pack_bytes + sum_bytes + run_.parts * run_.scratch_bytes);
+    run_.packs = call.packs ? static_cast<char*>(call.packs) : block_->data();
+    run_.accumulators = reinterpret_cast<T*>(block_->data() + pack_bytes);
+    run_.scratch = block_->data() + pack_bytes + sum_bytes;
+}
+
+template <class T> void PreparedRun<T>::go() { run_team(run_.parts, go_through<T>, &run_); }
+
+template class PreparedRun<float>;
+template class PreparedRun<double>;
+
+void check_run(Program& p, void* const* buffers, const rc_call& call) {
+    ensure_prepared(p);
+    check_call(p, buffers, call);
+}
 
 template <class T> void pack_weights(Worker<T>& w) {
     const Kernels<T>& k = w.run.kernels;
@@ -185,12 +196,11 @@ int64_t pack_bytes(Program& p) {
 }
 
 void run_program(Program& p, void* const* buffers, const rc_call& call) {
-    ensure_prepared(p);
-    check_call(p, buffers, call);
+    check_run(p, buffers, call);
     if (p.dtype)
-        run_typed<double>(p, buffers, call);
+        PreparedRun<double>(p, buffers, call).go();
     else
-        run_typed<float>(p, buffers, call);
+        PreparedRun<float>(p, buffers, call).go();
 }
 
 double fma_peak(int threads, int dtype) {

@@ -11,7 +11,7 @@ import pytest
 from recell import runtime
 from recell.data.files import fingerprint
 from recell.decoding import Sampling
-from recell.errors import ModelError, RecellError
+from recell.errors import DataError, ModelError, RecellError
 from recell.runtime.saved import config_hash, read_saved, write_saved
 from recell.tasks import LanguageModel
 
@@ -114,3 +114,9 @@ def test_no_file_outside_the_folder_is_read(folder: Path, tmp_path: Path) -> Non
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="no file of this folder"):
         runtime.load(folder)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"seed": 1.5}, {"prompt": None}, {"length": -1}, {"length": "9"}])
+def test_what_generate_cannot_take_is_one_line(folder: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=next(iter(wrong))):
+        runtime.load(folder).generate(**wrong)  # type: ignore[arg-type]

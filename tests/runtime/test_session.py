@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from recell import runtime
-from recell.errors import DataError, ShapeError
+from recell.errors import DataError, RecellError, ShapeError
 from recell.tasks import LanguageModel
 
 
@@ -38,7 +39,7 @@ def test_two_runs_are_the_whole_and_embedded_inputs_are_inputs(folder: Path) -> 
     np.testing.assert_allclose(halves, whole, rtol=1e-5, atol=1e-6)
     embedded = model._network.embedding[numbers]
     np.testing.assert_array_equal(model.session(2).run(embedded), whole)
-    np.testing.assert_array_equal(model.session(2).step(embedded[0]), whole[0])
+    np.testing.assert_allclose(model.session(2).step(embedded[0]), whole[0], rtol=1e-5, atol=1e-6)
 
 
 def test_the_result_is_the_sessions_buffer_or_the_callers(folder: Path) -> None:
@@ -101,3 +102,60 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
         session.state = {name: value[:, :1] for name, value in session.state.items()}
     with pytest.raises(ShapeError, match="at least 1"):
         model.session(0)
+
+
+def test_a_second_thread_is_refused(folder: Path) -> None:
+    session = runtime.load(folder).session()
+    session._acquire(False)  # as if a thread were inside
+    for act in (lambda: session.step([4]), lambda: session.run([[4]])):
+        with pytest.raises(RecellError, match="another thread"):
+            act()
+    session._release()
+    assert session.step([4]).shape == session.step([4]).shape
+
+
+def test_a_refused_step_moves_nothing(folder: Path) -> None:
+    model = runtime.load(folder)
+    session, twin = model.session(2), model.session(2)
+    session.step([4, 5])
+    twin.step([4, 5])
+    for wrong in ([4, len(model.vocabulary)], [4], np.zeros((2, 1))):
+        with pytest.raises((ShapeError, DataError)):
+            session.step(wrong)
+    np.testing.assert_array_equal(session.step([6, 4]), twin.step([6, 4]))
+
+
+def test_sessions_of_two_threads_do_not_mix(folder: Path) -> None:
+    model = runtime.load(folder)
+    numbers = tokens(model, 200, 2)
+    expected = [model.session().run(numbers[:, [n]])[-1, 0] for n in range(2)]
+
+    def last(stream: int) -> np.ndarray:
+        session = model.session()
+        for row in numbers:
+            scores = session.step([int(row[stream])])
+        return scores[0].copy()
+
+    with ThreadPoolExecutor(2) as pool:
+        for found, wanted in zip(pool.map(last, range(2)), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_double_precision(folder: Path) -> None:
+    single, double = runtime.load(folder), runtime.load(folder, dtype="float64")
+    scores = double.session().step([5])
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, single.session().step([5]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("streams", ["2", 2.0, True, None])
+def test_streams_are_a_whole_number(folder: Path, streams: object) -> None:
+    with pytest.raises(ShapeError, match="stream"):
+        runtime.load(folder).session(streams)  # type: ignore[arg-type]
+
+
+def test_what_reset_cannot_take_is_one_line(folder: Path) -> None:
+    session = runtime.load(folder).session(2)
+    for wrong in ("x", [0.5], [True]):
+        with pytest.raises(ShapeError, match="reset|streams"):
+            session.reset(wrong)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recell.data.vocabulary import Vocabulary
 from recell.decoding.sample import Sampling
-from recell.errors import ModelError
+from recell.errors import DataError, ModelError, message
 from recell.language.cell import Cell
 from recell.runtime.network import Network, checked_backend, make_network
 from recell.runtime.saved import CONFIG, SavedModel, read_saved
@@ -70,6 +70,12 @@ class Model:
         seed: int | None = None,
     ) -> str:
         """``length`` tokens of text that follow ``prompt``, without it. The same seed writes the same."""
+        if not isinstance(prompt, str):
+            raise DataError(message("a prompt is text", came=type(prompt).__name__, write='generate("")'))
+        if isinstance(length, bool) or not isinstance(length, int) or length < 0:
+            raise DataError(message("length counts tokens, from 0", came=repr(length), write="length=200"))
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+            raise DataError(message("seed is a whole number from 0, or None", came=repr(seed), write="seed=0"))
         writer = self.writer(Sampling(temperature, top_k, top_p), seed)
         writer.read(prompt)
         return "".join(writer.write(length))

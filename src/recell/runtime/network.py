@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recell.compiler.backends.cpu.backend import CpuKernel
+from recell.compiler.backends.cpu.stream import Packed, packed_affine
 from recell.compiler.build import Call, Kernel, backends, build
 from recell.errors import CellError, ModelError, RecellError, ShapeError
 from recell.language.cell import Cell
@@ -58,6 +61,18 @@ class Network:
     def vocabulary_size(self) -> int:
         """How many symbols there are."""
         return self.embedding.shape[0]
+
+    @cached_property
+    def packs(self) -> tuple[Packed, ...]:
+        """Each layer's weights as the native kernel's streams read them, packed once for all sessions."""
+        return tuple(layer.kernel.packed(layer.parameters) for layer in self.layers if isinstance(layer.kernel, CpuKernel))
+
+    @cached_property
+    def packed_output(self) -> Packed | None:
+        """The output layer, packed; None where the cell brings its own."""
+        if self.output_weight is None or self.output_bias is None:
+            return None
+        return packed_affine(self.output_weight.T, self.output_bias)
 
     def scores(self, y: Array) -> Array:
         """The logits, (..., V), of the last layer's output."""

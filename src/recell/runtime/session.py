@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recell.errors import DataError, ShapeError
-from recell.runtime.network import Network, States
+from recell.errors import DataError, RecellError, ShapeError
+from recell.runtime.network import Network
+from recell.runtime.steps import make_steps
 
 Array = NDArray[Any]
 
@@ -17,39 +19,74 @@ Array = NDArray[Any]
 class Session:
     """``streams`` parallel sequences. A step feeds one symbol (or one embedded input) to each and scores the next.
 
-    Not to be shared between threads; a model may have any number of sessions.
+    One thread at a time: a second is refused. A model may have any number of sessions.
     """
 
     def __init__(self, network: Network, streams: int = 1) -> None:
-        if streams < 1:
-            raise ShapeError(f"a session has at least 1 stream; came {streams}")
+        if isinstance(streams, bool) or not isinstance(streams, int | np.integer) or streams < 1:
+            raise ShapeError(f"a session has at least 1 stream; came {streams!r}; write session(streams=1)")
         self._network = network
-        self.streams = streams
-        self._scores = np.empty((streams, network.vocabulary_size), network.dtype)
-        self._states: list[States] = []
-        self.reset()
+        self.streams = int(streams)
+        self._steps = make_steps(network, self.streams)
+        self._x, self._scores = self._steps.x, self._steps.scores
+        self._shape, self._dtype = self._x.shape, self._x.dtype
+        busy = Lock()
+        self._acquire, self._release = busy.acquire, busy.release
 
     def step(self, x: ArrayLike, out: Array | None = None) -> Array:
         """The logits (streams, V) after x: token numbers (streams,), or embedded inputs (streams, input).
 
-        Without ``out`` the result is the session's own buffer, which the next step overwrites.
+        Without ``out`` the result is the session's own buffer, which the next step overwrites. Raises ShapeError or
+        DataError for an x that does not fit, and RecellError where another thread is in this session.
         """
-        y = self._advance(self._embedded(np.asarray(x)[None]))
-        if out is None:
-            out = self._scores
-        elif out.shape != self._scores.shape:
-            raise ShapeError(f"out has the shape {out.shape}; this session's scores are {self._scores.shape}")
-        out[...] = self._network.scores(y[0])
-        return out
+        if out is not None and (not isinstance(out, np.ndarray) or out.shape != self._scores.shape):
+            came = getattr(out, "shape", type(out).__name__)
+            raise ShapeError(f"out is an array of the shape {self._scores.shape}; came {came}")
+        if not self._acquire(False):
+            self._refuse()
+        try:
+            if type(x) is np.ndarray and x.dtype is self._dtype and x.shape == self._shape:  # as it must be: nothing to look at
+                self._x[...] = x
+                code = self._steps.step_embedded()
+            else:
+                code = self._take(x)()
+            if code < 0:
+                self._steps.failed()
+            if out is None:
+                return self._scores
+            out[...] = self._scores
+            return out
+        finally:
+            self._release()
 
     def run(self, xs: ArrayLike) -> Array:
         """The logits (T, streams, V) of T steps: numbers (T, streams), or embedded inputs (T, streams, input)."""
-        return self._network.scores(self._advance(self._embedded(np.asarray(xs))))
+        if not self._acquire(False):
+            self._refuse()
+        try:
+            return self._network.scores(self._advance(self._embedded(np.asarray(xs))))
+        finally:
+            self._release()
+
+    def _take(self, x: ArrayLike) -> Callable[[], int]:
+        """x into the session's buffers; returns the step to run on them."""
+        if type(x) is list and len(x) == self.streams == 1 and type(x[0]) is int and 0 <= x[0] < self._network.vocabulary_size:
+            self._steps.numbers[0] = x[0]
+            return self._steps.step
+        array = np.asarray(x)[None]
+        if np.issubdtype(array.dtype, np.integer):
+            self._steps.numbers[...] = self._numbers(array)[0]
+            return self._steps.step
+        self._x[...] = self._inputs(array)[0]
+        return self._steps.step_embedded
+
+    def _refuse(self) -> NoReturn:
+        raise RecellError("this session is in use by another thread; give each thread a session of its own")
 
     @property
     def state(self) -> dict[str, Array]:
         """A copy of every state, (layers, streams, size), by its name; assign it back to return there."""
-        states = zip(self._network.cell.states, zip(*self._states, strict=True), strict=True)
+        states = zip(self._network.cell.states, zip(*self._steps.states, strict=True), strict=True)
         return {state.name: np.stack(layers) for state, layers in states}
 
     @state.setter
@@ -61,43 +98,51 @@ class Session:
         for name, array in arrays.items():
             if array.shape != current[name].shape:
                 raise ShapeError(f"the state {name!r} is {current[name].shape}; came {array.shape}")
-        layers = range(len(self._network.layers))
-        self._states = [tuple(np.array(array[layer]) for array in arrays.values()) for layer in layers]
+        for layer, states in enumerate(self._steps.states):
+            for mine, array in zip(states, arrays.values(), strict=True):
+                mine[...] = array[layer]
 
     def reset(self, streams: Sequence[int] | Array | None = None) -> None:
         """Start all streams anew, or those of these numbers."""
         network = self._network
-        fresh = [layer.initial_states(self.streams, network.dtype) for layer in network.layers]
-        if streams is None:
-            self._states = fresh
-            return
+        chosen = slice(None) if streams is None else self._chosen(streams)
+        for layer, states in zip(network.layers, self._steps.states, strict=True):
+            for mine, initial in zip(states, layer.initial, strict=True):
+                mine[chosen] = initial
+
+    def _chosen(self, streams: object) -> Array:
         chosen = np.asarray(streams)
-        if chosen.dtype != bool and chosen.size and not (0 <= chosen.min() and chosen.max() < self.streams):
+        if chosen.dtype == bool and chosen.shape == (self.streams,):
+            return chosen
+        if not np.issubdtype(chosen.dtype, np.integer) and chosen.size:
+            raise ShapeError(f"reset takes the numbers of streams, or one bool for each of the {self.streams}; came {streams!r}")
+        if chosen.size and not (0 <= chosen.min() and chosen.max() < self.streams):
             raise ShapeError(f"the session's streams are 0 to {self.streams - 1}; came {chosen.tolist()}")
-        for old, new in zip(self._states, fresh, strict=True):
-            for mine, initial in zip(old, new, strict=True):
-                mine[chosen] = initial[chosen]
+        return chosen.astype(np.int64)
 
     def _advance(self, x: Array) -> Array:
         """x (T, streams, input) through all layers; the states move on."""
-        for number, layer in enumerate(self._network.layers):
-            x, states = layer.run(x, self._states[number])
-            self._states[number] = states
+        for layer, states in zip(self._network.layers, self._steps.states, strict=True):
+            x, new = layer.run(x, states)
+            for mine, value in zip(states, new, strict=True):
+                mine[...] = value
         return x
 
     def _embedded(self, x: Array) -> Array:
         """Numbers (T, streams), or one number for a single stream, or floats (T, streams, input) -> the latter."""
-        network = self._network
-        if not np.issubdtype(x.dtype, np.integer):
-            expected = (self.streams, network.input_size)
-            if x.ndim != 3 or x.shape[1:] != expected or not np.issubdtype(x.dtype, np.floating):
-                raise ShapeError(f"an embedded input is {expected} for each step; came {x.dtype} {x.shape[1:]}")
-            return np.ascontiguousarray(x, network.dtype)
+        return self._network.embedding[self._numbers(x)] if np.issubdtype(x.dtype, np.integer) else self._inputs(x)
+
+    def _inputs(self, x: Array) -> Array:
+        if x.ndim != 3 or x.shape[1:] != self._shape or not np.issubdtype(x.dtype, np.floating):
+            raise ShapeError(f"an embedded input is {self._shape} for each step; came {x.dtype} {x.shape[1:]}")
+        return np.ascontiguousarray(x, self._dtype)
+
+    def _numbers(self, x: Array) -> Array:
         if x.ndim == 1 and self.streams == 1:
             x = x[:, None]
         if x.ndim != 2 or x.shape[1] != self.streams:
             raise ShapeError(f"a step takes {self.streams} token numbers, one a stream; came the shape {x.shape[1:]}")
-        if x.size and not (0 <= x.min() and x.max() < network.vocabulary_size):
-            came = sorted({int(x.min()), int(x.max())})
-            raise DataError(f"token numbers go from 0 to {network.vocabulary_size - 1}; came {came}")
-        return network.embedding[x]
+        highest = self._network.vocabulary_size - 1
+        if x.size and not (0 <= x.min() and x.max() <= highest):
+            raise DataError(f"token numbers go from 0 to {highest}; came {sorted({int(x.min()), int(x.max())})}")
+        return x

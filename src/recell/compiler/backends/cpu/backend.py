@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from recell.compiler.backends.cpu import arrays
 from recell.compiler.backends.cpu.assemble import Assembled, backward_program, forward_program, output_form
 from recell.compiler.backends.cpu.library import CallArguments, thread_count
+from recell.compiler.backends.cpu.stream import Packed, Stream
 from recell.compiler.backends.cpu.workspace import Block
 from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
 from recell.compiler.parameters import ParameterGradients, ParameterValues
@@ -84,7 +85,7 @@ class CpuKernel:
         ragged = call.active is not None
         base = arrays.empty(call.x, (steps + int(self.form.holds_states), rows, self.form.width), zero=ragged)
         finals = tuple(arrays.empty(call.x, (rows, size)) for size in self._state_sizes)
-        values = self._parameter_values(call)
+        values = self._parameter_values(call.parameters, call.coins)
         block, inside = self._workspace(assembled, steps, rows)
         found = self._inputs(call, values) | {("y", 0): base}
         found |= {("initial", k): s for k, s in enumerate(call.states)} | {("final", k): s for k, s in enumerate(finals)}
@@ -106,14 +107,14 @@ class CpuKernel:
             y[t, int(call.active[t]) :] = 0
         return y
 
-    def _parameter_values(self, call: Call) -> dict[int, Any]:
+    def _parameter_values(self, parameters: Sequence[Any], coins: Coins | None) -> dict[int, Any]:
         graph = self.plan.graph
-        leaves = {p.node: call.parameters[i] for i, p in enumerate(graph.parameters)}
+        leaves = {p.node: parameters[i] for i, p in enumerate(graph.parameters)}
         if self._values is None:
             return leaves
         known = {place: arrays.as_numpy(a) for place, a in leaves.items()}
         dtype = np.dtype(np.float64 if self.double else np.float32)
-        computed = self._values.evaluate(known, dtype, call.coins or Coins(0, 0, 0))
+        computed = self._values.evaluate(known, dtype, coins or Coins(0, 0, 0))
         return {place: np.asarray(a, order="C") for place, a in computed.items()}
 
     def _inputs(self, call: Call, values: Mapping[int, Any]) -> dict[Key, Any]:
@@ -153,6 +154,23 @@ class CpuKernel:
         arguments = CallArguments(steps, rows, int(call.reverse), _address(active), _address(numbers),
                                   coins.seed, coins.layer, coins.direction, thread_count(), 0, None)
         assembled.program.run(pointers, arguments)
+
+    # -- single steps -----------------------------------------------------------------------------------------------
+    def packed(self, parameters: Sequence[Any]) -> Packed:
+        """The program of a step without gradient, with these parameters (NumPy arrays) packed, for any number of streams."""
+        assembled = self._inference
+        values = {("value", node): as_array for node, as_array in self._parameter_values(parameters, None).items()}
+        return Packed(assembled.program, assembled.layout, values)
+
+    def bind(self, stream: Stream, packed: Packed, x: Any, states: Sequence[Any]) -> Any:
+        """Adds a step to a stream: reads x (rows, input), moves states (rows, size) on in place; returns its y (rows, output)."""
+        rows = len(x)
+        base = np.zeros((1 + int(self.form.holds_states), rows, self.form.width), x.dtype)
+        buffers = {("input", 0): x, ("y", 0): base, ("elapsed", 0): np.ones((1, rows), x.dtype)}
+        for k, state in enumerate(states):
+            buffers |= {("initial", k): state, ("final", k): state}
+        stream.add(packed, rows, buffers)
+        return base[-1]
 
     # -- backward ---------------------------------------------------------------------------------------------------
     def backward(self, saved: Saved, dy: Any, dstates: tuple[Any, ...]) -> Gradients:

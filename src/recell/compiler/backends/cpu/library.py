@@ -64,7 +64,15 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_pair": (c_int, (c_void_p, c_int, c_int, c_int, c_int64, c_int64)),
     "rc_pack_bytes": (c_int64, (c_void_p,)),
     "rc_run": (c_int, (c_void_p, c_void_p, POINTER(CallArguments))),
+<<<<<<< HEAD
     "rc_linear_cross_entropy": (c_int, (c_void_p,)),
+=======
+    "rc_stream_new": (c_void_p, ()),
+    "rc_stream_free": (None, (c_void_p,)),
+    "rc_stream_program": (c_int, (c_void_p, c_void_p, c_void_p, POINTER(CallArguments))),
+    "rc_stream_table": (c_int, (c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int64, c_void_p)),
+    "rc_stream_step": (c_int, (c_void_p, c_int)),
+>>>>>>> 9cb5e38 (Streams: a session's step is one native call on bound buffers, weights packed once a model; benchmark against ONNX Runtime)
     "rc_last_error": (c_char_p, ()),
     "rc_isa": (c_char_p, ()),
     "rc_abi_version": (c_int, ()),
@@ -138,7 +146,7 @@ class Program:
         self.pointer = library.rc_program_new(int(double), buffers)
         if not self.pointer:
             raise RecellError(library.rc_last_error().decode())
-        self.buffers = buffers
+        self.buffers, self.double = buffers, double
 
     def __del__(self) -> None:
         pointer = getattr(self, "pointer", None)
@@ -168,8 +176,11 @@ class Program:
     def run(self, addresses: Sequence[int | None], call: CallArguments) -> None:
         """Runs on buffers given by address, kept alive by the caller; on torch's team of threads if it is loaded."""
         share_team()
-        pointers = (c_void_p * max(1, self.buffers))(*addresses)
-        check(load().rc_run(self.pointer, pointers, call))
+        check(load().rc_run(self.pointer, self.pointers(addresses), call))
+
+    def pointers(self, addresses: Sequence[int | None]) -> ctypes.Array[c_void_p]:
+        """The addresses as the library takes them."""
+        return (c_void_p * max(1, self.buffers))(*addresses)
 
 
 def thread_count() -> int:

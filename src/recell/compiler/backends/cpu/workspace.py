@@ -9,10 +9,11 @@ from recell.errors import RecellError
 class Block:
     """One block; `address` is valid as long as this object lives."""
 
-    __slots__ = ("_free", "address")
+    __slots__ = ("_free", "address", "size")
 
     def __init__(self, size: int) -> None:
         library = load()
+        self.size = size
         self._free = library.rc_free  # at interpreter exit the module may be gone before the block
         self.address: int = library.rc_alloc(max(size, 64)) or 0
         if not self.address:
