@@ -64,15 +64,12 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_pair": (c_int, (c_void_p, c_int, c_int, c_int, c_int64, c_int64)),
     "rc_pack_bytes": (c_int64, (c_void_p,)),
     "rc_run": (c_int, (c_void_p, c_void_p, POINTER(CallArguments))),
-<<<<<<< HEAD
     "rc_linear_cross_entropy": (c_int, (c_void_p,)),
-=======
     "rc_stream_new": (c_void_p, ()),
     "rc_stream_free": (None, (c_void_p,)),
     "rc_stream_program": (c_int, (c_void_p, c_void_p, c_void_p, POINTER(CallArguments))),
     "rc_stream_table": (c_int, (c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int64, c_void_p)),
     "rc_stream_step": (c_int, (c_void_p, c_int)),
->>>>>>> 9cb5e38 (Streams: a session's step is one native call on bound buffers, weights packed once a model; benchmark against ONNX Runtime)
     "rc_last_error": (c_char_p, ()),
     "rc_isa": (c_char_p, ()),
     "rc_abi_version": (c_int, ()),
