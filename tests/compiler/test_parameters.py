@@ -53,3 +53,19 @@ def test_a_parameter_whose_gradient_is_nothing_gets_zeros(backend: str) -> None:
     found = everything(case, backend)
     assert found["d v"].shape == (4,) and not found["d v"].any()
     assert derive(prepare(Stepped.graph, Variant()), input_gradient=True).parameter_gradients[1] is None
+
+
+def test_gradients_of_parts_are_put_together(backend: str) -> None:
+    """Rows and columns of one matrix, parts of one vector, a part that nothing reads."""
+
+    @cell
+    def Parts(p, x, h):
+        z = p.matrix("W", rows="3*hidden") @ concat(x, h) + p.vector("b", rows="3*hidden")
+        a, b, _ = split(z, 3)
+        return tanh(a) * relu(b) + 0.5 * h
+
+    case = make(Parts, Parts.resolve(3, 5), steps=3, rows=2)
+    found = everything(case, backend)
+    agree(found, everything(case, "reference"))
+    assert found["d W"].shape == (15, 8) and not found["d W"][10:].any() and found["d W"][:10].all()
+    equals_central_differences(case, backend, directions=2)

@@ -12,8 +12,9 @@ from recell.compiler.build import Variant
 from recell.compiler.passes import prepare, push_layout, with_mask, with_reset
 from recell.errors import CellError
 from recell.graph.verify import verify
+from recell.language.cell import Cell
 from tests.contract.descriptions import NAMES, cell_named
-from tests.contract.harness import VARIANTS, agree, everything, make
+from tests.contract.harness import VARIANTS, agree, everything, make, turned
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,7 +47,11 @@ def test_a_mask_holds_states_and_silences_locals() -> None:
 
 
 def test_concat_goes_into_columns() -> None:
-    ops = [n.op for n in push_layout(cell_named("PackedLSTM").graph).nodes]
+    @cell
+    def Joined(p, x, h):
+        return tanh(p.W @ concat(x, h) + p.b)
+
+    ops = [n.op for n in push_layout(Joined.graph).nodes]
     assert "concat" not in ops and ops.count("columns") == ops.count("product") == 2
 
 
@@ -59,6 +64,52 @@ def test_split_goes_into_rows() -> None:
     ops = [n.op for n in push_layout(Packed.graph).nodes]
     assert "slice" not in ops and ops.count("rows") == 2
     case = make(Packed, Packed.resolve(3, 5))
+    agree(everything(case, "cpu"), everything(case, "reference"))
+
+
+@cell
+def PackedWithBias(p, x, h, c):
+    z = p.matrix("W", rows="4*hidden") @ x + p.matrix("U", rows="4*hidden") @ h + p.vector("b", rows="4*hidden")
+    i, f, g, o = split(2 * z, 4)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    return sigmoid(o) * tanh(c), c
+
+
+@pytest.mark.parametrize("how", VARIANTS)
+@pytest.mark.parametrize("packed", [cell_named("PackedLSTM"), PackedWithBias], ids=lambda c: c.name)
+def test_split_goes_through_sums_and_pointwise_work(packed: Cell, how: str) -> None:
+    ops = [n.op for n in push_layout(prepare(packed.graph, VARIANTS[how])).nodes]
+    assert "concat" not in ops and ops.count("product") == 8
+    assert ops.count("slice") == 4  # of the bias: no value of the row is cut
+    for reverse, ragged in ((False, False), (True, True)):
+        case = turned(make(packed, packed.resolve(3, 5), variant=VARIANTS[how]), reverse, ragged)
+        agree(everything(case, "cpu"), everything(case, "reference"))
+
+
+def test_parts_of_two_sizes_stay_in_one_vector() -> None:
+    """They overlap: what is computed once would be computed twice."""
+
+    @cell
+    def Twice(p, x, h):
+        z = p.matrix("W", rows="6*hidden") @ x + p.matrix("U", rows="6*hidden") @ h
+        a, b = split(z, 2)
+        c, *_ = split(z, 6)
+        return tanh(c) + mean(a) * mean(b)
+
+    ops = [n.op for n in push_layout(Twice.graph).nodes]
+    assert ops.count("product") == 2 and ops.count("slice") == 3
+    case = make(Twice, Twice.resolve(3, 5))
+    agree(everything(case, "cpu"), everything(case, "reference"))
+
+
+def test_what_a_state_or_an_input_is_part_of_stays_whole() -> None:
+    @cell
+    def Halves(p, x, h):
+        a, b = split(p.W @ x + p.U @ h + h, 2)
+        return concat(tanh(b), sigmoid(a) * a)
+
+    assert [n.op for n in push_layout(Halves.graph).nodes].count("slice") == 2
+    case = make(Halves, Halves.resolve(3, 6))
     agree(everything(case, "cpu"), everything(case, "reference"))
 
 

@@ -100,3 +100,12 @@ def test_settled_sizes_satisfy_every_equation(equations: list[tuple[int, int, in
     accepted = [(a, b, k) for a, b, k in equations if unifier.equate(unknowns[a], unknowns[b].scaled(2) + Size.number(k))]
     for a, b, k in accepted:
         assert unifier.reduce(unknowns[a]) == unifier.reduce(unknowns[b].scaled(2) + Size.number(k))
+
+
+def test_where_a_part_begins_may_be_zero() -> None:
+    begin = Size.parse("hidden - input")
+    assert begin.evaluate({"hidden": 4, "input": 4}, least=0) == 0
+    with pytest.raises(ShapeError, match="at least 0; came -1 with"):
+        begin.evaluate({"hidden": 3, "input": 4}, least=0)
+    with pytest.raises(ShapeError, match="at least 1; came 0 with"):
+        begin.evaluate({"hidden": 4, "input": 4})

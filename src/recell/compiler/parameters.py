@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from recell.compiler import coins as generator
 from recell.compiler.backward import Backward
 from recell.compiler.build import Coins
-from recell.compiler.stash import number
 from recell.graph.graph import Node
 from recell.graph.ops import OPS
+from recell.graph.size import Size
 
 Array = Any
+_PADS = ("pad", "pad_rows", "pad_columns")
+
+
+class Piece(NamedTuple):
+    """A value and where it lies in a larger one."""
+
+    value: int
+    where: tuple[slice, ...]
 
 
 class ParameterValues:
@@ -22,7 +30,9 @@ class ParameterValues:
 
     def __init__(self, nodes: Sequence[Node], sizes: Mapping[str, int], wanted: Sequence[int]) -> None:
         self.nodes, self.sizes = nodes, sizes
+        self.joined: dict[int, list[Piece]] = {}  # values put together from parts that lie in a matrix or vector of zeros
         self.order = self._needed(wanted)
+        self.numbers = {place: self._numbers(nodes[place]) for place in self.order}
 
     def _needed(self, wanted: Sequence[int]) -> list[int]:
         stack, seen = list(wanted), set[int]()
@@ -30,8 +40,29 @@ class ParameterValues:
             node = stack.pop()
             if node not in seen:
                 seen.add(node)
-                stack.extend(self.nodes[node].inputs)
+                pieces = self._pieces(node)
+                if pieces is not None:
+                    self.joined[node] = pieces
+                stack.extend(self.nodes[node].inputs if pieces is None else (piece.value for piece in pieces))
         return sorted(seen)
+
+    def _numbers(self, node: Node) -> tuple[int, ...]:
+        return tuple(a.evaluate(self.sizes, least=0) for a in node.attributes if isinstance(a, Size))
+
+    def _pieces(self, place: int) -> list[Piece] | None:
+        """The parts of a padded value, or of a sum of such; None for any other."""
+        node = self.nodes[place]
+        if node.op == "add":
+            left, right = (self._pieces(i) for i in node.inputs)
+            return None if left is None or right is None else left + right
+        if node.op not in _PADS:
+            return None
+        starts = [0] * len(node.shape.dims)
+        while self.nodes[place].op in _PADS:
+            starts[self.nodes[place].op == "pad_columns"] += self._numbers(self.nodes[place])[0]
+            (place,) = self.nodes[place].inputs
+        inner = tuple(d.evaluate(self.sizes) for d in self.nodes[place].shape.dims) or (1,)
+        return [Piece(place, tuple(slice(start, start + size) for start, size in zip(starts, inner, strict=True)))]
 
     def evaluate(self, known: Mapping[int, Array], dtype: Any, coins: Coins | None = None) -> dict[int, Array]:
         """Node -> array; `known` holds the leaves. `coins` key what a coin on a parameter draws."""
@@ -39,43 +70,45 @@ class ParameterValues:
         for place in self.order:
             if place not in values:
                 node = self.nodes[place]
-                values[place] = self._coin(node, coins, dtype) if node.op == "coin" else self._compute(node, values, dtype)
+                if place in self.joined:
+                    values[place] = self._join(place, values, dtype)
+                else:
+                    values[place] = self._coin(node, coins, dtype) if node.op == "coin" else self._compute(place, values, dtype)
         return values
+
+    def _join(self, place: int, values: Mapping[int, Array], dtype: Any) -> Array:
+        whole = np.zeros([d.evaluate(self.sizes) for d in self.nodes[place].shape.dims], dtype)
+        for piece in self.joined[place]:
+            whole[piece.where] += values[piece.value]
+        return whole
 
     def _coin(self, node: Node, coins: Coins | None, dtype: Any) -> Array:
         """One coin an entry, the same for all rows and steps of the call."""
         assert coins is not None, "the forward step draws coins; the gradients read what it drew"
         rate, _, op_number = node.attributes
-        shape = tuple(number(d, self.sizes) for d in node.shape.dims)
+        shape = tuple(d.evaluate(self.sizes) for d in node.shape.dims)
         start = generator.prefix(coins.seed, coins.layer, coins.direction, op_number)
         return generator.entries(start, shape, lambda n: np.arange(n, dtype=np.int64), rate).astype(dtype)
 
-    def _compute(self, node: Node, values: dict[int, Array], dtype: Any) -> Array:
+    def _compute(self, place: int, values: dict[int, Array], dtype: Any) -> Array:
+        node, numbers = self.nodes[place], self.numbers[place]
         inputs = [values[i] for i in node.inputs]
-        sizes = [number(a, self.sizes) for a in node.attributes if hasattr(a, "terms")]
         match node.op:
             case "constant":
                 return np.asarray(node.attributes[0], dtype)
             case "extent":
-                return np.asarray(sizes[0], dtype)
+                return np.asarray(numbers[0], dtype)
             case "rows" | "columns" | "slice":
-                part = slice(sizes[0], sizes[0] + sizes[1])
+                part = slice(numbers[0], numbers[0] + numbers[1])
                 return inputs[0][:, part] if node.op == "columns" else inputs[0][part]
-            case "pad_rows" | "pad_columns" | "pad":
-                widths = self._padding(node, inputs[0])
-                return np.pad(inputs[0], widths)
             case "splat":
-                return np.broadcast_to(inputs[0], (sizes[0],))
+                return np.broadcast_to(inputs[0], (numbers[0],))
             case "concat":
                 return np.concatenate([np.atleast_1d(v) for v in inputs])
             case _:
                 meaning = OPS[node.op].numpy
                 assert meaning is not None, node.op
                 return np.asarray(meaning(*inputs), dtype)
-
-    def _padding(self, node: Node, value: Array) -> list[tuple[int, int]]:
-        before, after = (int(sum(f * self.sizes[s] for s, f in a.terms) + a.constant) for a in node.attributes)
-        return [(0, 0), (before, after)] if node.op == "pad_columns" else [(before, after)] + [(0, 0)] * (value.ndim - 1)
 
 
 class ParameterGradients:

@@ -1,4 +1,4 @@
-"""Graph-to-graph rewrites that every backend but the reference gets: what a mask, a reset and evaluation mean."""
+"""Graph-to-graph rewrites: what a mask, a reset and evaluation mean, and where a plan splits vectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def prepare(graph: Graph, variant: Variant) -> Graph:
         graph = with_reset(graph)
     if variant.mask:
         graph = with_mask(graph)
-    graph = push_layout(without_circles(graph))
+    graph = drop_dead(without_circles(graph))
     verify(graph, CellError, prepared=True)
     return graph
 
@@ -108,28 +108,96 @@ def _masked_input(graph: Graph) -> Graph:
 
 
 def push_layout(graph: Graph) -> Graph:
-    """`split` of a product becomes products of the matrix's rows, a product of a `concat` a sum over its columns.
+    """`split` goes into the rows of matrices, through sums and pointwise work; a product of a `concat` is a sum over columns.
 
-    Only where nobody else reads the whole; then the spelling of an equation no longer matters to the plan.
+    Only where nobody else reads the whole; then the spelling of an equation no longer matters to the plan. What interprets a step
+    op by op has no use for it: there one wide product is faster, and every value that the author named is kept.
     """
-    readers: dict[int, list[str]] = {}
-    for node in graph.nodes:
-        for i in node.inputs:
-            readers.setdefault(i, []).append(node.op)
-    named = {*graph.output, *(s.after for s in graph.states)}
+    graph = drop_dead(_LayoutPush(graph).run())
+    verify(graph, CellError, prepared=True)
+    return graph
 
-    def rule(builder: Builder, node: Node, inputs: tuple[int, ...]) -> int | None:
-        if node.op == "slice":
-            inner = node.inputs[0]
-            if graph.nodes[inner].op == "product" and inner not in named and set(readers[inner]) == {"slice"}:
-                whole = builder.nodes[inputs[0]]
-                part = builder.apply("rows", (whole.inputs[0],), node.attributes)
-                return builder.apply("product", (part, whole.inputs[1]))
-        if node.op == "product" and graph.nodes[node.inputs[1]].op == "concat":
-            return _product_of_parts(builder, inputs) if node.inputs[1] not in named else None
-        return None
 
-    return drop_dead(rewrite(graph, rule))
+Part = tuple[Size, Size]  # where it begins, how wide it is
+
+
+class _LayoutPush:
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.nodes = graph, graph.nodes
+        self.named = {*graph.output, *(s.after for s in graph.states)}
+        self.divided = self._divided()
+        self.builder = Builder()
+        self.place: list[int] = []
+        self.parts: dict[tuple[int, Part], int] = {}
+
+    def run(self) -> Graph:
+        for node in self.nodes:
+            inputs = tuple(self.place[i] for i in node.inputs)
+            if node.op == "slice" and node.inputs[0] in self.divided:
+                start, size = node.attributes
+                self.place.append(self._part(node.inputs[0], (start, size)))
+            elif node.op == "product":
+                self.place.append(self._product(node, inputs))
+            else:
+                self.place.append(copy(self.builder, node, inputs))
+        return relocate(self.graph, self.builder, self.place)
+
+    def _divided(self) -> set[int]:
+        """Vectors that are computed part by part: what reads them reads parts, and so can be what they are made of."""
+        readers: dict[int, list[int]] = {}
+        for place, node in enumerate(self.nodes):
+            for i in node.inputs:
+                readers.setdefault(i, []).append(place)
+        found = {place for place, node in enumerate(self.nodes) if place not in self.named and self._may_divide(node)}
+        while True:
+            kept = self._consistent(found, readers)
+            if kept == found:
+                return found
+            found = kept
+
+    def _consistent(self, found: set[int], readers: dict[int, list[int]]) -> set[int]:
+        """Those of `found` whose readers ask for parts, all of one size, and whose inputs can be had in parts."""
+        asked: dict[int, set[Part]] = {}
+        for place in sorted(found, reverse=True):
+            asked[place] = set()
+            for r in readers.get(place, ()):
+                asked[place] |= {self.nodes[r].attributes} if self.nodes[r].op == "slice" else asked.get(r, set())
+        return {
+            n for n in found
+            if all(self.nodes[r].op == "slice" or r in found for r in readers.get(n, ()))
+            and len({size for _, size in asked[n]}) == 1  # then no two of them overlap
+            and (self.nodes[n].op == "product" or all(self._follows(i, found) for i in self.nodes[n].inputs))
+        }  # fmt: skip
+
+    def _may_divide(self, node: Node) -> bool:
+        return node.shape.is_row and bool(node.shape.dims) and (node.op == "product" or OPS[node.op].kind == "point")
+
+    def _follows(self, node: int, divided: set[int]) -> bool:
+        """An input that can be had in parts at no cost: itself divided, a parameter, a number."""
+        shape = self.nodes[node].shape
+        return node in divided or not shape.is_row or not shape.dims
+
+    def _part(self, old: int, part: Part) -> int:
+        """The new node of a part of an old value."""
+        node = self.nodes[old]
+        if not node.shape.dims:
+            return self.place[old]
+        if (old, part) not in self.parts:
+            if node.op == "product":
+                rows = self.builder.apply("rows", (self.place[node.inputs[0]],), part)
+                made = self._product(node, (rows, self.place[node.inputs[1]]))
+            elif old in self.divided:
+                made = self.builder.apply(node.op, tuple(self._part(i, part) for i in node.inputs), node.attributes)
+            else:
+                made = self.builder.apply("slice", (self.place[old],), part)
+            self.parts[old, part] = made
+        return self.parts[old, part]
+
+    def _product(self, node: Node, inputs: tuple[int, ...]) -> int:
+        operand = node.inputs[1]
+        pushed = self.nodes[operand].op == "concat" and operand not in self.named
+        new = _product_of_parts(self.builder, inputs) if pushed else None
+        return self.builder.apply("product", inputs) if new is None else new
 
 
 def _product_of_parts(builder: Builder, inputs: tuple[int, ...]) -> int | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from recell.compiler import backward as derivation
 from recell.compiler import stash as stashing
 from recell.compiler.build import Variant
-from recell.compiler.passes import prepare
+from recell.compiler.passes import prepare, push_layout
 from recell.compiler.sums import gather
 from recell.graph.graph import Graph, Node
 from recell.graph.ops import OPS
@@ -99,7 +99,7 @@ class Plan:
 
 def make_plan(cell: Cell, sizes: Mapping[str, int], variant: Variant) -> Plan:
     """Plans the forward and the derived backward step."""
-    graph = gather_graph(prepare(cell.graph, variant))
+    graph = gather_graph(push_layout(prepare(cell.graph, variant)))
     derived = derivation.derive(graph, input_gradient=variant.input_gradient)
     stash = stashing.choose(graph, derived, sizes)
     derived = gather_backward(derived)

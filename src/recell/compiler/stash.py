@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from recell.compiler.backward import Backward
 from recell.graph.graph import Graph, Node
 from recell.graph.ops import OPS
-from recell.graph.size import Size
 
 INFINITE = 1 << 60
 
@@ -29,12 +28,9 @@ class Stash:
     floats: int
 
 
-def number(size: Size, sizes: Mapping[str, int]) -> int:
-    return int(sum(f * sizes[s] for s, f in size.terms) + size.constant)
-
-
 def width(node: Node, sizes: Mapping[str, int]) -> int:
-    return number(node.shape.dims[0], sizes) if node.shape.dims else 1
+    """How many units a vector has; 1 for a number per row."""
+    return node.shape.dims[0].evaluate(sizes) if node.shape.dims else 1
 
 
 def choose(graph: Graph, backward: Backward, sizes: Mapping[str, int]) -> Stash:

@@ -73,16 +73,16 @@ class Size:
             result = result + table.get(name, Size.symbol(name)).scaled(factor)
         return result
 
-    def evaluate(self, numbers: Mapping[str, int]) -> int:
-        """The number, given every symbol's; ShapeError if it is not a whole positive one."""
+    def evaluate(self, numbers: Mapping[str, int], *, least: int = 1) -> int:
+        """The number, given every symbol's; ShapeError if it is not whole or below `least` (0 for where a part begins)."""
         total = self.constant
         for name, factor in self.terms:
             if name not in numbers:
                 raise ShapeError(f"the size {name!r} has no number; came {sorted(numbers)}; write sizes={{{name!r}: ...}}")
             total += factor * numbers[name]
-        if total.denominator != 1 or total < 1:
+        if total.denominator != 1 or total < least:
             given = ", ".join(f"{name} = {numbers[name]}" for name in self.symbols)
-            raise ShapeError(f"the size {self} must be a whole number of at least 1; came {float(total):g} with {given}")
+            raise ShapeError(f"the size {self} must be a whole number of at least {least}; came {float(total):g} with {given}")
         return int(total)
 
     def __str__(self) -> str:

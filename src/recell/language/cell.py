@@ -200,9 +200,9 @@ class Cell:
                 size.evaluate(sizes)
             if node.op == "slice":
                 start, part = node.attributes
-                (start + Size.number(1)).evaluate(sizes)  # the part begins inside the whole
+                start.evaluate(sizes, least=0)  # the part begins inside the whole
                 rest = self.graph.nodes[node.inputs[0]].shape.dims[0] - start - part
-                (rest + Size.number(1)).evaluate(sizes)  # the part ends inside the whole
+                rest.evaluate(sizes, least=0)  # the part ends inside the whole
 
     # -- saying what it is ----------------------------------------------------------------------------------------
     def equations(self) -> str:

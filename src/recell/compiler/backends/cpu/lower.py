@@ -21,7 +21,7 @@ from recell.compiler.backends.cpu.storage import (
     Place,
 )
 from recell.compiler.plan import Form, Phase, Stage, StepPlan, stage_nodes
-from recell.compiler.stash import number, width
+from recell.compiler.stash import width
 from recell.graph.graph import Node
 from recell.graph.ops import OPS
 
@@ -105,7 +105,7 @@ class Lowering:
         if n.op == "constant":
             return self.constant(n.attributes[0])
         if n.op == "extent":
-            return self.constant(float(number(n.attributes[0], self.sizes)))
+            return self.constant(float(n.attributes[0].evaluate(self.sizes)))
         if node in self.layout.places:
             return self.memory(self.layout.places[node])
         if not n.shape.is_row:
@@ -117,7 +117,7 @@ class Lowering:
     def matrix(self, node: int, transposed: bool) -> int:
         key = (node, transposed)
         if key not in self.matrices:
-            rows, columns = (number(d, self.sizes) for d in self.plan.nodes[node].shape.dims)
+            rows, columns = (d.evaluate(self.sizes) for d in self.plan.nodes[node].shape.dims)
             buffer = self.layout.buffer(("value", node), VECTOR, columns)
             self.matrices[key] = self.program.matrix(buffer, 0, rows, columns, columns, transposed)
         return self.matrices[key]
@@ -190,7 +190,7 @@ class Lowering:
             return
         self.program.outer()
         for node, a, b in self.plan.outers:
-            rows, columns = (number(d, self.sizes) for d in self.plan.nodes[node].shape.dims)
+            rows, columns = (d.evaluate(self.sizes) for d in self.plan.nodes[node].shape.dims)
             buffer = self.layout.buffer(("gradient", node), VECTOR, rows * columns)
             left, right = self.outside(a), self.outside(b)
             assert left is not None and right is not None, (self.plan.nodes[a], self.plan.nodes[b])
@@ -331,7 +331,7 @@ class StageLowering:
         self.program.point("splat", self._destination(node), self._read(n.inputs[0]))
 
     def _emit_slice(self, node: int, n: Node) -> None:
-        start, size = (number(a, self.whole.sizes) for a in n.attributes)
+        start, size = (a.evaluate(self.whole.sizes, least=0) for a in n.attributes)
         view = self.program.view(self._read(n.inputs[0]), start, size)
         if node in self.whole.layout.places:
             self.program.point("copy", self._destination(node), view)
@@ -350,7 +350,7 @@ class StageLowering:
         target = self._destination(node)
         whole = width(n, self.whole.sizes)
         inner = width(self.nodes[n.inputs[0]], self.whole.sizes)
-        start = int(sum(f * self.whole.sizes[s] for s, f in n.attributes[0].terms) + n.attributes[0].constant)
+        start = n.attributes[0].evaluate(self.whole.sizes, least=0)
         for begin, size in ((0, start), (start + inner, whole - start - inner)):
             if size:
                 self.program.point("copy", self.program.view(target, begin, size), self.whole.constant(0.0))

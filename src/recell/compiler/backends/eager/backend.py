@@ -15,7 +15,6 @@ from recell.compiler.backends.eager.ops import TORCH
 from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
 from recell.compiler.passes import prepare
 from recell.compiler.plan import Phase, StepPlan, gather_graph, plan_step, stage_nodes
-from recell.compiler.stash import number
 from recell.errors import CellError
 from recell.graph.graph import Graph
 from recell.graph.ops import OPS
@@ -127,7 +126,7 @@ class EagerKernel:
             elif node.op == "coin":
                 values[place] = self._parameter_coin(graph, place, call)
             elif node.op in ("rows", "columns"):
-                start, size = (number(a, self.sizes) for a in node.attributes)
+                start, size = (a.evaluate(self.sizes, least=0) for a in node.attributes)
                 values[place] = values[node.inputs[0]].narrow(0 if node.op == "rows" else 1, start, size)
             else:
                 values[place] = self._compute(graph, place, [values[i] for i in node.inputs])
@@ -140,7 +139,7 @@ class EagerKernel:
             parts = [i.reshape(1) if i.dim() == 0 else i for i in inputs]
             return torch.cat([p.expand(*lead, p.shape[-1]) for p in parts], -1)
         if node.op == "slice":
-            start, size = (number(a, self.sizes) for a in node.attributes)
+            start, size = (a.evaluate(self.sizes, least=0) for a in node.attributes)
             return inputs[0].narrow(-1, start, size)
         return TORCH[node.op](*inputs)
 
@@ -178,7 +177,7 @@ class EagerKernel:
         if t is None:
             return torch.stack([self._coin(graph, place, call, step) for step in range(steps)])
         coins, device = self._coins(call), call.x.device
-        width = number(node.shape.dims[0], self.sizes) if node.shape.dims else 1
+        width = node.shape.dims[0].evaluate(self.sizes) if node.shape.dims else 1
         numbers = torch.arange(rows, device=device) if coins.rows is None else torch.as_tensor(coins.rows, device=device)
         units = torch.arange(width, device=device)
         start = generator.prefix(coins.seed, coins.layer, coins.direction, op_number)
@@ -189,7 +188,7 @@ class EagerKernel:
         """One coin an entry, the same for all rows and steps of the call."""
         node, coins = graph.nodes[place], self._coins(call)
         rate, _, op_number = node.attributes
-        shape = tuple(number(d, self.sizes) for d in node.shape.dims)
+        shape = tuple(d.evaluate(self.sizes) for d in node.shape.dims)
         start = generator.prefix(coins.seed, coins.layer, coins.direction, op_number)
         return generator.entries(start, shape, lambda n: torch.arange(n, device=call.x.device), rate).to(call.x.dtype)
 

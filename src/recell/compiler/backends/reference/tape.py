@@ -75,9 +75,6 @@ class Interpreter:
         start = generator.prefix(coins.seed, coins.layer, coins.direction, number)
         return generator.entries(start, shape, lambda n: np.arange(n, dtype=np.int64), rate).astype(self.dtype)
 
-    def _number(self, size: Any) -> int:
-        return int(sum(f * self.sizes[s] for s, f in size.terms) + size.constant)
-
     def _compute(self, node: Node, values: Values) -> Any:
         inputs = [values[i] for i in node.inputs]
         match node.op:
@@ -91,7 +88,7 @@ class Interpreter:
                 rows = max(v.shape[0] for v in inputs if np.ndim(v) == 2)
                 return np.concatenate([np.broadcast_to(v, (rows, np.shape(v)[-1] if np.ndim(v) else 1)) for v in inputs], axis=1)
             case "slice":
-                start, size = map(self._number, node.attributes)
+                start, size = (a.evaluate(self.sizes, least=0) for a in node.attributes)
                 return inputs[0][..., start : start + size]
             case "transpose":
                 return inputs[0].T
@@ -150,7 +147,7 @@ class Interpreter:
                 widths = [np.shape(v)[-1] if np.ndim(v) else 1 for v in inputs]
                 return np.split(g, np.cumsum(widths)[:-1], axis=-1)
             case "slice":
-                start, size = map(self._number, node.attributes)
+                start, size = (a.evaluate(self.sizes, least=0) for a in node.attributes)
                 whole = np.zeros(np.shape(g)[:-1] + (np.shape(inputs[0])[-1],), self.dtype)
                 whole[..., start : start + size] = g
                 return [whole]
