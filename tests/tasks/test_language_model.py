@@ -16,11 +16,13 @@ import pytest
 import torch
 
 import recell
-from recell import cell, sigmoid, tanh
+from recell import cell, cells, sigmoid, tanh
+from recell.data.batching import IGNORED
 from recell.errors import CellError, DataError, ModelError, RecellError
 from recell.modifiers import recurrent_dropout, zoneout
 from recell.runtime.saved import config_hash
 from recell.tasks import LanguageModel
+from recell.tasks.language_model import Network
 
 
 @cell
@@ -61,6 +63,23 @@ def test_evaluation_is_the_sum_over_every_character_in_one_stream(fitted: Langua
     assert figures["nats_per_token"] == pytest.approx(total / len(text), rel=1e-5)
     unknown = sum(character not in model.vocabulary for character in text)
     assert figures["tokens"] == len(text) and figures["unknown_tokens"] == unknown > 0
+
+
+@pytest.mark.parametrize("name", ["LSTM", "Jordan"])
+def test_the_loss_is_the_cross_entropy_of_the_logits(name: str) -> None:
+    """Whether the cell brings its output layer or not; targets of padding do not count, and the state goes on."""
+    network = Network(cells.get(name), 11, embedding_size=5, hidden_size=7).double()
+    tokens, targets = torch.randint(0, 11, (6, 3)), torch.randint(0, 11, (6, 3))
+    targets[4:, 1] = IGNORED
+    _, state = network(tokens)
+    logits, after = network(tokens, state)
+    for reduction in ("mean", "none"):
+        loss, moved = network.loss(tokens, targets, state, reduction=reduction)
+        expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
+        torch.testing.assert_close(loss, expected)
+        torch.testing.assert_close(moved, after)
+        found = torch.autograd.grad(loss.sum(), list(network.parameters()))
+        torch.testing.assert_close(found, torch.autograd.grad(expected.sum(), list(network.parameters()), retain_graph=True))
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "Jordan", "SCRN"])
