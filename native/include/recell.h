@@ -24,7 +24,8 @@ extern "C" {
 
 typedef struct rc_program rc_program;
 
-/* `buffers`: how many pointers rc_run receives. NULL on error. */
+/* dtype 0: float; 1: double; 2: float everywhere, but products round their operands to bf16 and add in float.
+ * `buffers`: how many pointers rc_run receives. NULL on error. */
 RC_API rc_program* rc_program_new(int dtype, int buffers);
 RC_API void rc_program_free(rc_program*);
 
@@ -140,6 +141,7 @@ RC_API int rc_stream_step(rc_stream*, int first);
 /* --- the rest ------------------------------------------------------------------------------------------------------------------------ */
 RC_API const char* rc_last_error(void);
 RC_API const char* rc_isa(void); /* avx512, avx2, baseline; forced by RECELL_ISA */
+RC_API int rc_bf16(void);        /* 1 where the processor multiplies bf16 itself, 0 where it is imitated */
 RC_API int rc_abi_version(void);
 /* Opcode by name, -1 unknown:
  * copy splat add sub mul div mod neg sigmoid tanh relu exp log sqrt abs sin cos floor softplus silu maximum minimum

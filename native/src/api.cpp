@@ -34,10 +34,11 @@ extern "C" {
 rc_program* rc_program_new(int dtype, int buffers) {
     rc_program* made = nullptr;
     guarded([&] {
-        if (dtype != 0 && dtype != 1) fail("rc_program_new: dtype %d is neither 0 (float) nor 1 (double)", dtype);
+        if (dtype < 0 || dtype > 2) fail("rc_program_new: dtype %d is none of 0 (float), 1 (double), 2 (float with bf16 products)", dtype);
         if (buffers < 0) fail("rc_program_new: %d buffers", buffers);
         made = new rc_program;
-        made->dtype = dtype;
+        made->dtype = dtype == 1;
+        made->pairs = dtype == 2;
         made->buffers = buffers;
         return 0;
     });
@@ -151,6 +152,9 @@ const char* rc_isa(void) {
         return 0;
     });
     return name;
+}
+int rc_bf16(void) {
+    return guarded([&] { return int(kernels<float>().pairs_native); });
 }
 int rc_abi_version(void) { return RC_ABI_VERSION; }
 int rc_op(const char* name) { return op_by_name(name); }

@@ -14,6 +14,7 @@ namespace recell {
 RC_DECLARE(baseline)
 #if defined(RECELL_HAS_X86)
 RC_DECLARE(avx512)
+RC_DECLARE(avx512_bf16)
 RC_DECLARE(avx2)
 #endif
 
@@ -43,7 +44,8 @@ const Choice& choose() {
                       __builtin_cpu_supports("bmi2");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
-    static const Choice choices[] = {{"avx512", avx512, float_kernels_avx512, double_kernels_avx512},
+    const bool bf16 = __builtin_cpu_supports("avx512bf16");
+    static const Choice choices[] = {{"avx512", avx512, bf16 ? float_kernels_avx512_bf16 : float_kernels_avx512, double_kernels_avx512},
                                      {"avx2", avx2, float_kernels_avx2, double_kernels_avx2},
                                      {"baseline", true, float_kernels_baseline, double_kernels_baseline}};
 #else

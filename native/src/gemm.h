@@ -2,7 +2,7 @@
 // packed.
 #pragma once
 #include "kernels.h"
-#include "simd.h"
+#include "products.h"
 
 namespace {
 
@@ -32,8 +32,8 @@ template <class T> constexpr int prefetch_distance = 2048 / int(sizeof(T));
 template <int MR, int NV> constexpr int chains = MR * NV >= 6 ? 1 : MR * NV >= 3 ? 2 : 4;
 
 // Sums all products for the MR rows from `first` on.
-template <class T, int MR, int NV>
-void block(const Product<T>* products, int count, int64_t first, T* c, int64_t ldc, Start<T> start, Ahead* ahead) {
+template <class M, int MR, int NV, class T = typename M::Number, class E = typename M::Element>
+void block(const Product<E>* products, int count, int64_t first, T* c, int64_t ldc, Start<T> start, Ahead* ahead) {
     constexpr int L = lanes<T>, C = chains<MR, NV>;
     Vec<T> sum[C][MR][NV];
 #pragma GCC unroll 4
@@ -42,10 +42,10 @@ void block(const Product<T>* products, int count, int64_t first, T* c, int64_t l
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
             for (int j = 0; j < NV; ++j) sum[q][r][j] = q == 0 && start.first ? load<T>(start.first + r * start.stride + j * L) : Vec<T>{};
-    for (const Product<T>* p = products; p < products + count; ++p) {
-        const T* b = p->panel;
+    for (const Product<E>* p = products; p < products + count; ++p) {
+        const E* b = p->panel;
         const int64_t depth = p->depth;
-        const T* row[MR];
+        const E* row[MR];
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r) row[r] = p->rows[first + r];
         const Ahead::Range next = C == 1 && ahead ? ahead->take(depth) : Ahead::Range{nullptr, 0};
@@ -59,18 +59,18 @@ void block(const Product<T>* products, int count, int64_t first, T* c, int64_t l
                 }
 #pragma GCC unroll 4
                 for (int q = 0; q < C; ++q) {
-                    Vec<T> panel[NV];
+                    typename M::Row panel[NV];
 #pragma GCC unroll 4
                     for (int j = 0; j < NV; ++j) {
-                        panel[j] = load<T>(b + j * L);
+                        panel[j] = M::load_row(b + j * L);
                         RC_PIN(panel[j]);
                         __builtin_prefetch(b + j * L + prefetch_distance<T>);
                     }
 #pragma GCC unroll 8
                     for (int r = 0; r < MR; ++r) {
-                        const T value = row[r][k + q];
+                        const E value = row[r][k + q];
 #pragma GCC unroll 4
-                        for (int j = 0; j < NV; ++j) sum[q][r][j] += value * panel[j];
+                        for (int j = 0; j < NV; ++j) sum[q][r][j] = M::multiply_add(sum[q][r][j], value, panel[j]);
                     }
                     b += NV * L;
                 }
@@ -82,7 +82,7 @@ void block(const Product<T>* products, int count, int64_t first, T* c, int64_t l
 #pragma GCC unroll 8
             for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
-                for (int j = 0; j < NV; ++j) sum[0][r][j] += row[r][k] * load<T>(b + j * L);
+                for (int j = 0; j < NV; ++j) sum[0][r][j] = M::multiply_add(sum[0][r][j], row[r][k], M::load_row(b + j * L));
     }
 #pragma GCC unroll 8
     for (int r = 0; r < MR; ++r)
@@ -94,20 +94,21 @@ void block(const Product<T>* products, int count, int64_t first, T* c, int64_t l
         }
 }
 
-template <class T> using Block = void (*)(const Product<T>*, int, int64_t, T*, int64_t, Start<T>, Ahead*);
+template <class T, class E> using Block = void (*)(const Product<E>*, int, int64_t, T*, int64_t, Start<T>, Ahead*);
 
-template <class T, int NV> constexpr Block<T> blocks[block_rows] = {block<T, 1, NV>, block<T, 2, NV>, block<T, 3, NV>,
-                                                                    block<T, 4, NV>, block<T, 5, NV>, block<T, 6, NV>};
+template <class M, int NV>
+constexpr Block<typename M::Number, typename M::Element> blocks[block_rows] = {block<M, 1, NV>, block<M, 2, NV>, block<M, 3, NV>,
+                                                                               block<M, 4, NV>, block<M, 5, NV>, block<M, 6, NV>};
 
 // Equal blocks: 32 rows are 6, 6, 5, 5, 5, 5, never 5 x 6 and a slow 2.
-template <class T>
-void gemm(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead) {
-    const Block<T>* by_rows = blocks<T, panel_vectors>;
+template <class M, class T = typename M::Number, class E = typename M::Element>
+void gemm(int64_t rows, const Product<E>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead) {
+    const Block<T, E>* by_rows = blocks<M, panel_vectors>;
     switch (width / lanes<T>) {
-        case 1: by_rows = blocks<T, 1>; break;
-        case 2: by_rows = blocks<T, 2>; break;
+        case 1: by_rows = blocks<M, 1>; break;
+        case 2: by_rows = blocks<M, 2>; break;
 #if defined(__AVX512F__) || defined(__aarch64__)
-        case 3: by_rows = blocks<T, 3>; break;
+        case 3: by_rows = blocks<M, 3>; break;
 #endif
         default: break;
     }

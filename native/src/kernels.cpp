@@ -16,8 +16,17 @@ template <class T> constexpr recell::Kernels<T> table() {
     k.lanes = lanes<T>;
     k.panel = panel_vectors * lanes<T>;
     k.slab = 8 / sizeof(T) * 32;  // 64 floats, 32 doubles: whole panels on every instruction set
-    k.gemm = gemm<T>;
-    k.outer = outer<T>;
+    k.gemm = gemm<Plain<T>>;
+    k.outer = outer<Plain<T>>;
+    if constexpr (sizeof(T) == sizeof(float)) {
+        k.gemm_pairs = gemm<Pairs>;
+        k.outer_pairs = outer<Pairs>;
+        k.pair_rows = pair_rows;
+        k.pair_neighbours = pair_neighbours;
+#if defined(__AVX512BF16__)
+        k.pairs_native = true;
+#endif
+    }
     k.transpose = transpose<T>;
     k.accumulate = accumulate<T>;
     k.accumulate_all = accumulate_all<T>;

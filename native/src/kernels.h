@@ -71,6 +71,14 @@ template <class T> struct Kernels {
     // c[i, 0:width] (ldc) += the sum over k < depth of rows[k][column + i] * panel[k], for i < columns (1 to 6); panel packed [k][whole
     // vectors of width]. `rows` has outer_ahead entries more than depth, any addresses: what lies there is asked for, not read.
     void (*outer)(int columns, const T* const* rows, int64_t column, int64_t depth, const T* panel, int width, T* c, int64_t ldc);
+    // The same on pairs of bf16, two neighbours along k in an element: half the depth. Null for double.
+    void (*gemm_pairs)(int64_t rows, const Product<uint32_t>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead);
+    void (*outer_pairs)(int columns, const uint32_t* const* rows, int64_t column, int64_t depth, const uint32_t* panel, int width, T* c,
+                        int64_t ldc);
+    // Pairs out of two rows, element by element; out of one row's neighbours, an odd end filled up with 0.
+    void (*pair_rows)(const T* a, const T* b, int64_t width, uint32_t* out);
+    void (*pair_neighbours)(const T* a, int64_t width, uint32_t* out);
+    bool pairs_native;  // the processor multiplies bf16 itself
     // destination[c * ldd + r] = source[r * lds + c]
     void (*transpose)(const T* source, int64_t lds, T* destination, int64_t ldd, int64_t rows, int64_t columns);
     // sum[u] += the sum over rows of a[r, u];  the same with the units summed too, into sum[0]

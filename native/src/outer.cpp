@@ -31,7 +31,7 @@ Sides sides_of(const Program& p, const Phase& phase, int64_t lanes) {
         if (std::find(sides.b.begin(), sides.b.end(), pair.b) != sides.b.end()) continue;
         sides.b.push_back(pair.b);
         sides.b_offset.push_back(sides.b_elements);
-        sides.b_elements += round_up(p.operand(pair.b).width, lanes) * outer_depth;
+        sides.b_elements += round_up(p.operand(pair.b).width, lanes) * (p.pairs ? outer_depth / 2 : outer_depth);
     }
     return sides;
 }
@@ -101,8 +101,35 @@ template <class T> class Outer {
             const Operand& o = operand(sides_.b[i]);
             const T* from = base(o);
             const int64_t* index = indices(o);
+            if (run_.program.pairs) {
+                for (int64_t k = 0; k < pair_count(depth_); ++k) pack_pair_row(o, 2 * k, b_pairs() + sides_.b_offset[i], k);
+                continue;
+            }
             for (int64_t k = 0; k < depth_; ++k)  // whole rows, as they lie in memory: the hardware fetches ahead
                 pack_row(from + index[k] * o.ld, o.width, packed_b_ + sides_.b_offset[i], k);
+        }
+    }
+
+    uint32_t* b_pairs() { return reinterpret_cast<uint32_t*>(packed_b_); }
+    uint32_t* a_pairs() { return b_pairs() + sides_.b_elements; }
+
+    // Rows k and k + 1 of an operand from column `first` on, element by element.
+    void pair_rows(const Operand& o, int64_t k, int64_t first, int64_t columns, uint32_t* to) {
+        const int64_t* index = indices(o);
+        const T* row = base(o) + index[k] * o.ld + first;
+        const T* next = base(o) + index[std::min(k + 1, depth_ - 1)] * o.ld + first;
+        k_.pair_rows(row, next, columns, to);
+        if (k + 1 == depth_)  // no neighbour: nothing is added for it
+            for (int64_t i = 0; i < columns; ++i) to[i] &= 0xffffu;
+    }
+
+    // Pairs (k, k + 1) of every panel.
+    void pack_pair_row(const Operand& o, int64_t k, uint32_t* panels, int64_t pair) {
+        for (int64_t first = 0; first < o.width; first += k_.panel) {
+            const int64_t valid = std::min<int64_t>(k_.panel, o.width - first), width = round_up(valid, k_.lanes);
+            uint32_t* to = panels + first * pair_count(depth_) + pair * width;
+            pair_rows(o, k, first, valid, to);
+            std::fill(to + valid, to + width, 0u);
         }
     }
 
@@ -120,8 +147,10 @@ template <class T> class Outer {
         const Operand& o = operand(a);
         const Bounds mine = a_columns(o);
         for (int64_t k = 0; k < depth_ + outer_ahead; ++k) rows_[k] = base(o) + indices(o)[std::min(k, depth_ - 1)] * o.ld;
+        for (int64_t k = 0; run_.program.pairs && k < pair_count(depth_) + outer_ahead; ++k) pair_rows_[k] = a_pairs() + k * group_columns;
         for (int64_t group = mine.first; group < mine.last; group += group_columns) {
             const int64_t columns = std::min<int64_t>(group_columns, mine.last - group);
+            for (int64_t k = 0; run_.program.pairs && k < depth_; k += 2) pair_rows(o, k, group, columns, a_pairs() + k / 2 * group_columns);
             for (const Pair& pair : phase_.pairs)
                 if (pair.a == a) run_pair(pair, group, columns);
         }
@@ -134,13 +163,16 @@ template <class T> class Outer {
         T* c = run_.buffer(pair.buffer) + pair.offset + group * pair.ld;
         for (int64_t first = mine.first; first < mine.last; first += k_.panel) {
             const int64_t valid = std::min<int64_t>(k_.panel, b.width - first);
-            const T* panel = packed_b_ + sides_.b_offset[side] + first * depth_;
+            const int64_t depth = run_.program.pairs ? pair_count(depth_) : depth_, panel = sides_.b_offset[side] + first * depth;
             for (int64_t column = 0; column < columns; column += block_columns) {
                 const int64_t count = std::min(block_columns, columns - column);
                 T* target = c + column * pair.ld + first;
                 for (int64_t r = 0; r < count; ++r)
                     for (int64_t i = 0; i < valid; i += 64 / int64_t(sizeof(T))) __builtin_prefetch(target + r * pair.ld + i, 1);
-                k_.outer(int(count), rows_, group + column, depth_, panel, int(valid), target, pair.ld);
+                if (run_.program.pairs)
+                    k_.outer_pairs(int(count), pair_rows_, column, depth, b_pairs() + panel, int(valid), target, pair.ld);
+                else
+                    k_.outer(int(count), rows_, group + column, depth, packed_b_ + panel, int(valid), target, pair.ld);
             }
         }
     }
@@ -152,6 +184,7 @@ template <class T> class Outer {
     int part_;
     T* packed_b_;
     const T* rows_[outer_depth + outer_ahead];  // of a
+    const uint32_t* pair_rows_[outer_depth / 2 + outer_ahead];  // of a's group
     int64_t flat_[outer_depth], row_number_[outer_depth];
     int64_t depth_ = 0, step_ = 0, row_ = 0;
 };
@@ -159,7 +192,7 @@ template <class T> class Outer {
 }  // namespace
 
 int64_t outer_scratch(const Program& p, const Phase& phase, const Layout& layout) {
-    return sides_of(p, phase, layout.lanes).b_elements;
+    return sides_of(p, phase, layout.lanes).b_elements + (p.pairs ? group_columns * (outer_depth / 2 + 1) : 0);
 }
 
 template <class T> void run_outer(Worker<T>& w, const Phase& phase) {

@@ -6,8 +6,8 @@
 namespace {
 
 // MR columns of a from `column` on; all of the NV vectors are whole but the last, which has `last` elements that count.
-template <class T, int MR, int NV>
-void outer_block(const T* const* rows, int64_t column, int64_t depth, const T* b, T* c, int64_t ldc, int last) {
+template <class M, int MR, int NV, class T = typename M::Number, class E = typename M::Element>
+void outer_block(const E* const* rows, int64_t column, int64_t depth, const E* b, T* c, int64_t ldc, int last) {
     constexpr int L = lanes<T>, C = chains<MR, NV>;
     Vec<T> sum[C][MR][NV];
 #pragma GCC unroll 4
@@ -16,19 +16,19 @@ void outer_block(const T* const* rows, int64_t column, int64_t depth, const T* b
         for (int r = 0; r < MR; ++r)
 #pragma GCC unroll 4
             for (int j = 0; j < NV; ++j) sum[q][r][j] = Vec<T>{};
-    const auto add = [&](const T* a, int q) __attribute__((always_inline)) {
-        Vec<T> panel[NV];
+    const auto add = [&](const E* a, int q) __attribute__((always_inline)) {
+        typename M::Row panel[NV];
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) {
-            panel[j] = load<T>(b + j * L);
+            panel[j] = M::load_row(b + j * L);
             RC_PIN(panel[j]);
             __builtin_prefetch(b + j * L + prefetch_distance<T>);
         }
 #pragma GCC unroll 8
         for (int r = 0; r < MR; ++r) {
-            const T value = a[r];
+            const E value = a[r];
 #pragma GCC unroll 4
-            for (int j = 0; j < NV; ++j) sum[q][r][j] += value * panel[j];
+            for (int j = 0; j < NV; ++j) sum[q][r][j] = M::multiply_add(sum[q][r][j], value, panel[j]);
         }
         b += NV * L;
     };
@@ -54,21 +54,22 @@ void outer_block(const T* const* rows, int64_t column, int64_t depth, const T* b
         }
 }
 
-template <class T> using OuterBlock = void (*)(const T* const*, int64_t, int64_t, const T*, T*, int64_t, int);
+template <class T, class E> using OuterBlock = void (*)(const E* const*, int64_t, int64_t, const E*, T*, int64_t, int);
 
-template <class T, int NV> constexpr OuterBlock<T> outer_blocks[block_rows] = {outer_block<T, 1, NV>, outer_block<T, 2, NV>, outer_block<T, 3, NV>,
-                                                                               outer_block<T, 4, NV>, outer_block<T, 5, NV>, outer_block<T, 6, NV>};
+template <class M, int NV>
+constexpr OuterBlock<typename M::Number, typename M::Element> outer_blocks[block_rows] = {
+    outer_block<M, 1, NV>, outer_block<M, 2, NV>, outer_block<M, 3, NV>, outer_block<M, 4, NV>, outer_block<M, 5, NV>, outer_block<M, 6, NV>};
 
 // `columns` (1 to 6) columns of a from `column` on, `width` elements of b's panel. rows has `outer_ahead` readable entries more.
-template <class T>
-void outer(int columns, const T* const* rows, int64_t column, int64_t depth, const T* panel, int width, T* c, int64_t ldc) {
-    const OuterBlock<T>* by_columns = outer_blocks<T, panel_vectors>;
+template <class M, class T = typename M::Number, class E = typename M::Element>
+void outer(int columns, const E* const* rows, int64_t column, int64_t depth, const E* panel, int width, T* c, int64_t ldc) {
+    const OuterBlock<T, E>* by_columns = outer_blocks<M, panel_vectors>;
     const int vectors = (width + lanes<T> - 1) / lanes<T>;
     switch (vectors) {
-        case 1: by_columns = outer_blocks<T, 1>; break;
-        case 2: by_columns = outer_blocks<T, 2>; break;
+        case 1: by_columns = outer_blocks<M, 1>; break;
+        case 2: by_columns = outer_blocks<M, 2>; break;
 #if defined(__AVX512F__) || defined(__aarch64__)
-        case 3: by_columns = outer_blocks<T, 3>; break;
+        case 3: by_columns = outer_blocks<M, 3>; break;
 #endif
         default: break;
     }

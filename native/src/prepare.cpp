@@ -43,8 +43,8 @@ class StagePlan {
         place_tiles();
         place_registers();
         s_.tile_rows = std::clamp<int64_t>(tile_target / std::min<int64_t>(s_.width, s_.by_rows ? s_.width : layout_.slab), 1, chunk());
-        measure();
         collect_streams();
+        measure();
     }
 
   private:
@@ -89,7 +89,10 @@ class StagePlan {
             for (int id : Reads(point)) add_stream(s_.streams, id);
         }
         for (const Form& form : s_.forms)
-            for (const Segment& segment : form.segments) add_stream(s_.inputs, segment.operand);
+            for (const Segment& segment : form.segments) {
+                add_stream(s_.inputs, segment.operand);
+                add_once(s_.operands, segment.operand);
+            }
     }
 
     void add_stream(std::vector<int>& list, int id) {
@@ -243,6 +246,9 @@ class StagePlan {
             }
         for (const Point& point : s_.points) s_.flops += 4 * std::max<int64_t>(1, at(point.destination).width);
         p_.step_flops += s_.flops;
+        int64_t pairs = 0;
+        for (int id : s_.operands) pairs += pair_count(at(id).width) * chunk();
+        if (p_.pairs) p_.pair_elements = std::max(p_.pair_elements, pairs);
         p_.pointer_count = std::max(p_.pointer_count, pointers);
         p_.tile_elements = std::max(p_.tile_elements, s_.tile_elements * chunk());
         // A tile's rows may be read in whole vectors beyond its end: one slab more.
@@ -262,7 +268,8 @@ class StagePlan {
 void place_packs(Program& p, const Layout& layout) {
     for (Matrix& m : p.matrices) {
         m.pack_offset = p.pack_bytes;
-        p.pack_bytes += round_up(round_up(m.units(), layout.lanes) * m.depth() * layout.element_size, 64);
+        const int64_t depth = p.pairs ? pair_count(m.depth()) : m.depth();
+        p.pack_bytes += round_up(round_up(m.units(), layout.lanes) * depth * layout.element_size, 64);
     }
 }
 

@@ -64,6 +64,7 @@ struct Stage {
     std::vector<int> constants;     // the constant operands used
     std::vector<int> streams;       // what its points read or write at a step of a sequence, one of each kind
     std::vector<int> inputs;        // what its segments read at a step
+    std::vector<int> operands;      // pairs: each operand that its segments read, once
     int64_t tile_elements = 0;      // per chunk row
     int64_t register_elements = 0;  // per row of a pointwise tile
     int64_t tile_rows = 1;          // rows of one pointwise tile
@@ -102,7 +103,8 @@ constexpr int64_t outer_depth = 384;                        // rows packed at on
 constexpr int64_t tile_target = 1024;                        // elements of a pointwise tile
 
 struct Program {
-    int dtype, buffers;
+    int dtype, buffers;         // dtype 1: double; otherwise float
+    bool pairs = false;         // products take bf16 operands, in pairs along k
     std::vector<Operand> operands;
     std::vector<Matrix> matrices;
     std::vector<Phase> phases;
@@ -114,6 +116,7 @@ struct Program {
     int64_t pack_bytes = 0;
     int64_t accumulator_elements = 0;
     int64_t tile_elements = 0, register_elements = 0, pointer_count = 0;  // one thread's scratch: the largest stage's
+    int64_t pair_elements = 0;     // pairs: a chunk's rows of a stage's operands
     int64_t outer_elements = 0;    // and the largest outer phase's
     int64_t constant_width = 0;
     std::vector<float> float_constants;    // [constant][constant_width], of the program's type: constants are rows like any other
@@ -124,6 +127,8 @@ struct Program {
 
     const Operand& operand(int id) const { return operands[size_t(id)]; }
 };
+
+inline int64_t pair_count(int64_t width) { return (width + 1) / 2; }
 
 // Elements of scratch that one thread needs for an outer phase (outer.cpp).
 int64_t outer_scratch(const Program&, const Phase&, const Layout&);

@@ -103,10 +103,11 @@ template <class T> void go_through(void* data, int id, int count) {
         next += round_up(bytes, 64);
         return block;
     };
-    Worker<T> worker{run, id, count, nullptr, nullptr, nullptr, nullptr, nullptr};
+    Worker<T> worker{run, id, count, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
     worker.tiles = reinterpret_cast<T*>(take(p.tile_elements * int64_t(sizeof(T))));
     worker.registers = reinterpret_cast<T*>(take(p.register_elements * int64_t(sizeof(T))));
     worker.outer = reinterpret_cast<T*>(take(p.outer_elements * int64_t(sizeof(T))));
+    worker.pairs = reinterpret_cast<uint32_t*>(take(p.pair_elements * int64_t(sizeof(uint32_t))));
     worker.base = reinterpret_cast<T**>(take(int64_t(p.operands.size()) * 8));
     worker.pointers = reinterpret_cast<const T**>(take(p.pointer_count * 8));
     if (!run.call.keep_packs) pack_weights(worker);
@@ -152,8 +153,9 @@ PreparedRun<T>::PreparedRun(const Program& p, void* const* buffers, const rc_cal
     const int64_t pack_bytes = call.packs ? 0 : p.pack_bytes;
     const int64_t sum_bytes = round_up(run_.parts * p.accumulator_elements * int64_t(sizeof(T)), 64);
     const int64_t elements = p.tile_elements + p.register_elements + p.outer_elements;
-    // 64 bytes of rounding for each of the five blocks, and a page between threads.
-    run_.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + (int64_t(p.operands.size()) + p.pointer_count) * 8 + 5 * 64, 4096);
+    const int64_t pointers = int64_t(p.operands.size()) + p.pointer_count;
+    // 64 bytes of rounding for each of the six blocks, and a page between threads.
+    run_.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + p.pair_elements * 4 + pointers * 8 + 6 * 64, 4096);
     block_.emplace(pack_bytes + sum_bytes + run_.parts * run_.scratch_bytes);
     run_.packs = call.packs ? static_cast<char*>(call.packs) : block_->data();
     run_.accumulators = reinterpret_cast<T*>(block_->data() + pack_bytes);
@@ -170,6 +172,25 @@ void check_run(Program& p, void* const* buffers, const rc_call& call) {
     check_call(p, buffers, call);
 }
 
+// One panel of pairs: units [unit, unit + valid), neighbours along k together.
+template <class T> void pack_pairs(const Kernels<T>& k, const Matrix& m, const T* weights, int64_t unit, int64_t valid, uint32_t* to) {
+    const int64_t width = round_up(valid, k.lanes), pairs = pair_count(m.depth());
+    std::fill(to, to + pairs * width, 0u);
+    if (m.transposed) {
+        const std::vector<T> zeros(size_t(valid), T(0));  // an odd depth's last neighbour
+        for (int64_t i = 0; i < pairs; ++i) {
+            const T* row = weights + 2 * i * m.ld + unit;
+            k.pair_rows(row, 2 * i + 1 < m.depth() ? row + m.ld : zeros.data(), valid, to + i * width);
+        }
+        return;
+    }
+    std::vector<uint32_t> row(size_t(pairs) + 16);
+    for (int64_t u = 0; u < valid; ++u) {
+        k.pair_neighbours(weights + (unit + u) * m.ld, m.depth(), row.data());
+        for (int64_t i = 0; i < pairs; ++i) to[i * width + u] = row[size_t(i)];
+    }
+}
+
 template <class T> void pack_weights(Worker<T>& w) {
     const Kernels<T>& k = w.run.kernels;
     int64_t number = 0;  // panels go round the parts
@@ -178,6 +199,11 @@ template <class T> void pack_weights(Worker<T>& w) {
         for (int64_t unit = 0; unit < m.units(); unit += k.panel, ++number) {
             if (number % w.run.parts % w.count != w.id) continue;
             const int64_t valid = std::min<int64_t>(k.panel, m.units() - unit), width = round_up(valid, k.lanes);
+            if (w.run.program.pairs) {
+                auto* pairs = reinterpret_cast<uint32_t*>(w.run.packs + m.pack_offset) + unit * pair_count(m.depth());
+                pack_pairs(k, m, weights, unit, valid, pairs);
+                continue;
+            }
             T* to = reinterpret_cast<T*>(w.run.packs + m.pack_offset) + unit * m.depth();
             if (width > valid)
                 for (int64_t i = 0; i < m.depth(); ++i) std::fill(to + i * width + valid, to + (i + 1) * width, T(0));

@@ -42,6 +42,7 @@ template <class T> class StageRun {
 
     // One pointer per row of the chunk for each segment, in the order of the forms.
     void point_at_rows() {
+        if (run_.program.pairs) return point_at_pairs();
         const T** next = w_.pointers;
         for (const Form& form : stage_.forms)
             for (const Segment& segment : form.segments) {
@@ -49,6 +50,24 @@ template <class T> class StageRun {
                 for (int64_t s = 0; s < chunk_.span_count; ++s)
                     for (int64_t r = 0; r < chunk_.spans[s].count; ++r) *next++ = at(segment.operand, o, chunk_.spans[s], r);
             }
+    }
+
+    // The same, to the rows in bf16: every operand is rounded once for all forms and slabs.
+    void point_at_pairs() {
+        uint32_t* to = w_.pairs;
+        for (int id : stage_.operands) {
+            const Operand& o = operand(id);
+            const uint32_t* first = to;
+            for (int64_t s = 0; s < chunk_.span_count; ++s)
+                for (int64_t r = 0; r < chunk_.spans[s].count; ++r, to += pair_count(o.width))
+                    k_.pair_neighbours(at(id, o, chunk_.spans[s], r), o.width, to);
+            auto next = reinterpret_cast<const uint32_t**>(w_.pointers);
+            for (const Form& form : stage_.forms)
+                for (const Segment& segment : form.segments) {
+                    for (int64_t r = 0; segment.operand == id && r < chunk_.rows; ++r) next[r] = first + r * pair_count(o.width);
+                    next += chunk_.rows;
+                }
+        }
     }
 
     void run_rows() {
@@ -80,17 +99,28 @@ template <class T> class StageRun {
             fill(form, unit, width, tile, tile_stride);
             start = {tile, tile_stride};
         }
-        Product<T> products[most_products];
+        if (run_.program.pairs)
+            add_segments(k_.gemm_pairs, reinterpret_cast<const uint32_t**>(rows), form, unit, width, target, stride, start);
+        else
+            add_segments(k_.gemm, rows, form, unit, width, target, stride, start);
+        if (!to_tile && !direct) write_out(form.destination, unit, width, tile);
+        return rows + int64_t(form.segments.size()) * chunk_.rows;
+    }
+
+    template <class E> using Gemm = void (*)(int64_t, const Product<E>*, int, int, T*, int64_t, Start<T>, Ahead*);
+
+    template <class E>
+    void add_segments(Gemm<E> gemm, const E** rows, const Form& form, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
+        Product<E> products[most_products];
         for (size_t done = 0; done < form.segments.size(); done += most_products, start = {target, stride}) {
             const int count = int(std::min<size_t>(most_products, form.segments.size() - done));
             for (int i = 0; i < count; ++i, rows += chunk_.rows) {
                 const Matrix& m = run_.program.matrices[size_t(form.segments[done + size_t(i)].matrix)];
-                products[i] = {rows, m.depth(), reinterpret_cast<const T*>(run_.packs + m.pack_offset) + unit * m.depth()};
+                const int64_t depth = run_.program.pairs ? pair_count(m.depth()) : m.depth();
+                products[i] = {rows, depth, reinterpret_cast<const E*>(run_.packs + m.pack_offset) + unit * depth};
             }
-            multiply(products, count, width, target, stride, start);
+            multiply(gemm, products, count, width, target, stride, start);
         }
-        if (!to_tile && !direct) write_out(form.destination, unit, width, tile);
-        return rows;
     }
 
     bool starts_from_vector(const Form& form) const {
@@ -113,11 +143,12 @@ template <class T> class StageRun {
     }
 
     // Panel by panel; the products are left at the last one.
-    void multiply(Product<T>* products, int count, int64_t width, T* target, int64_t stride, Start<T> start) {
+    template <class E>
+    void multiply(Gemm<E> gemm, Product<E>* products, int count, int64_t width, T* target, int64_t stride, Start<T> start) {
         for (int64_t first = 0; first < width; first += k_.panel) {
             const int64_t panel = std::min<int64_t>(k_.panel, round_up(width - first, k_.lanes));
             const Start<T> own{start.first ? start.first + first : nullptr, start.stride};
-            k_.gemm(chunk_.rows, products, count, int(panel), target + first, stride, own, &w_.ahead);
+            gemm(chunk_.rows, products, count, int(panel), target + first, stride, own, &w_.ahead);
             for (int i = 0; i < count; ++i) products[i].panel += k_.panel * products[i].depth;
         }
     }

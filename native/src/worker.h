@@ -44,10 +44,11 @@ template <class T> struct Worker {
     Run<T>& run;
     int id, count;          // real threads
     T** base;               // (operands): first element of a memory operand at the current step
-    const T** pointers;     // (program.pointer_count): row pointers of the current stage's segments
+    const T** pointers;     // (program.pointer_count): row pointers of the current stage's segments; of pairs where products take those
     T* tiles;               // (program.tile_elements): results of forms, for one chunk of rows
     T* registers;           // (program.register_elements): for one pointwise tile
     T* outer;               // (program.outer_elements)
+    uint32_t* pairs;        // (program.pair_elements): the current stage's operands in bf16
     Ahead ahead{};          // what the next stages read and write
 
     void barrier() { run.barrier.wait(count); }

@@ -106,7 +106,7 @@ def needs_stream(step: StepPlan, before: int, after: int) -> bool:
     return chained or before in read or after in read
 
 
-def forward_program(plan: Plan, *, saving: bool, double: bool) -> Assembled:
+def forward_program(plan: Plan, *, saving: bool, double: bool, halves: bool = False) -> Assembled:
     """Keeps the stash where `saving`; else only the output."""
     step, graph, layout = (plan.saving if saving else plan.forward), plan.graph, Layout()
     place_leaves(step, layout, plan)
@@ -131,7 +131,7 @@ def forward_program(plan: Plan, *, saving: bool, double: bool) -> Assembled:
     for value in plan.stash.values if saving else ():
         size = width(graph.nodes[value], plan.sizes)
         layout.put(value, Place(layout.buffer(("stash", value), STEPS, size, internal=True), SLOT_STEP, 0, size))
-    return _assemble(step, layout, plan, double=double, backward=False, states=states, accumulators={})
+    return _assemble(step, layout, plan, double=double, halves=halves, backward=False, states=states, accumulators={})
 
 
 def _place_outputs(plan: Plan, layout: Layout) -> None:
@@ -146,7 +146,7 @@ def _place_outputs(plan: Plan, layout: Layout) -> None:
         layout.put(node, Place(buffer, form.slot, form.columns[part], width(graph.nodes[node], plan.sizes)))
 
 
-def backward_program(plan: Plan, *, double: bool) -> Assembled:
+def backward_program(plan: Plan, *, double: bool, halves: bool = False) -> Assembled:
     """Reads y, the stash and dL/dy; writes dL/dx, the states' gradients and those of the parameter values."""
     step, graph, layout, derived = plan.backward, plan.graph, Layout(), plan.derived
     place_leaves(step, layout, plan)
@@ -174,7 +174,7 @@ def backward_program(plan: Plan, *, double: bool) -> Assembled:
         for part in parts:
             if step.nodes[part].op == "batch_sum":
                 accumulators[part] = layout.buffer(("gradient", part), VECTOR, width(step.nodes[part], plan.sizes))
-    return _assemble(step, layout, plan, double=double, backward=True, states=states, accumulators=accumulators,
+    return _assemble(step, layout, plan, double=double, halves=halves, backward=True, states=states, accumulators=accumulators,
                      spendable=plan.stash.values)
 
 
@@ -198,10 +198,10 @@ def _adjoint_states(plan: Plan, step: StepPlan, layout: Layout) -> dict[int, tup
     return states
 
 
-def _assemble(step: StepPlan, layout: Layout, plan: Plan, *, double: bool, backward: bool,
+def _assemble(step: StepPlan, layout: Layout, plan: Plan, *, double: bool, halves: bool, backward: bool,
               states: Mapping[int, tuple[Place, Place, Place, Place]], accumulators: Mapping[int, int],
               spendable: Sequence[int] = ()) -> Assembled:
-    emitter = Emitter(double=double)
+    emitter = Emitter(double=double, halves=halves)
     lowering = Lowering(step, layout, plan.sizes, emitter, backward=backward, states=states, accumulators=accumulators,
                         spendable=spendable)
     lowering.emit()

@@ -21,7 +21,7 @@ from recell.errors import CellError
 from recell.graph.graph import Graph
 from recell.language.cell import Cell
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "bfloat16")  # bfloat16: products in bf16, everything else, arrays too, in float32
 Key = tuple[str, int]  # what a buffer is, and of which node or state
 
 
@@ -46,22 +46,22 @@ class CpuKernel:
 
     def __init__(self, cell: Cell, sizes: dict[str, int], dtype: str, variant: Variant) -> None:
         self.cell, self.sizes, self.variant = cell, sizes, variant
-        self.double = dtype == "float64"
+        self.double, self.halves = dtype == "float64", dtype == "bfloat16"
         self.item = 8 if self.double else 4
         self.plan: Plan = make_plan(cell, sizes, variant)
         self.form = output_form(self.plan)
 
     @cached_property
     def _inference(self) -> Assembled:
-        return forward_program(self.plan, saving=False, double=self.double)
+        return forward_program(self.plan, saving=False, double=self.double, halves=self.halves)
 
     @cached_property
     def _saving(self) -> Assembled:
-        return forward_program(self.plan, saving=True, double=self.double)
+        return forward_program(self.plan, saving=True, double=self.double, halves=self.halves)
 
     @cached_property
     def _backward(self) -> Assembled:
-        return backward_program(self.plan, double=self.double)
+        return backward_program(self.plan, double=self.double, halves=self.halves)
 
     @cached_property
     def _values(self) -> ParameterValues | None:

@@ -10,8 +10,8 @@ MOST_BUFFERS = 4096  # the native side only needs a bound before the program is 
 class Emitter:
     """Builds one program."""
 
-    def __init__(self, *, double: bool) -> None:
-        self.program = Program(double=double, buffers=MOST_BUFFERS)
+    def __init__(self, *, double: bool, halves: bool = False) -> None:
+        self.program = Program(double=double, halves=halves, buffers=MOST_BUFFERS)
 
     def finish(self, buffers: int) -> Program:
         self.program.buffers = buffers

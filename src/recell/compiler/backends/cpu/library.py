@@ -72,6 +72,7 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_stream_step": (c_int, (c_void_p, c_int)),
     "rc_last_error": (c_char_p, ()),
     "rc_isa": (c_char_p, ()),
+    "rc_bf16": (c_int, ()),
     "rc_abi_version": (c_int, ()),
     "rc_op": (c_int, (c_char_p,)),
     "rc_set_team": (None, (c_void_p, c_void_p, c_void_p)),
@@ -137,10 +138,10 @@ def check(code: int) -> int:
 class Program:
     """Owns an `rc_program`. `build("memory", ...)` is `rc_memory` on it, and so for every building call."""
 
-    def __init__(self, *, double: bool, buffers: int) -> None:
+    def __init__(self, *, double: bool, buffers: int, halves: bool = False) -> None:
         library = load()
         self._free = library.rc_program_free  # at interpreter exit the module may be gone before the program
-        self.pointer = library.rc_program_new(int(double), buffers)
+        self.pointer = library.rc_program_new(2 if halves else int(double), buffers)
         if not self.pointer:
             raise RecellError(library.rc_last_error().decode())
         self.buffers, self.double = buffers, double
