@@ -212,13 +212,13 @@ def test_views_and_strides_of_every_kind(agree, gradients):
     agree(gradients(found, [x, *module.parameters()]), gradients(expected, [x, *module.parameters()]))
 
 
-def test_autocast_casts_to_the_weights_dtype():
+def test_autocast_casts_to_the_weights_dtype_and_rounds_products_alone():
     module = small(dtype=torch.float32)
     x = torch.randn(5, 2, 2)
     with torch.autocast("cpu"):
         y, _ = module(x.bfloat16(), {"h": torch.zeros(1, 2, 3, dtype=torch.bfloat16)})
     assert y.dtype == torch.float32
-    torch.testing.assert_close(y, module(x.bfloat16().float())[0])
+    torch.testing.assert_close(y, module(x.bfloat16().float())[0], rtol=1e-2, atol=1e-2)  # products are bf16's
     y.sum().backward()
 
 

@@ -95,23 +95,35 @@ class Runner:
     stored parameters; it returns y (T, N, output) and the new states. Differentiable in all of them.
     """
 
-    def __init__(self, cell: Cell, sizes: Mapping[str, int], backend: str = "auto",
-                 packing: Packing | None = None) -> None:
+    def __init__(self, cell: Cell, sizes: Mapping[str, int], backend: str = "auto", packing: Packing | None = None,
+                 products: str = "float32") -> None:
         if backend != "auto" and backend not in backends():
             raise DataError(f"there is no backend {backend!r}; there are: auto, {', '.join(backends())}")
-        self.cell, self.sizes, self.backend = cell, dict(sizes), backend
+        self.cell, self.sizes, self.backend, self.products = cell, dict(sizes), backend, products
         self.packing: Packing = packing or AsWritten()
         self.state_sizes = cell.state_sizes(self.sizes)
         self.output_size = cell.output_size(self.sizes)
         # The whole graph, not a number: any process can run an exported program that carries it.
-        self.plan = json.dumps({"cell": cell.to_json(), "sizes": self.sizes, "backend": backend}, sort_keys=True)
+        self.plan = json.dumps({"cell": cell.to_json(), "sizes": self.sizes, "backend": backend, "products": products},
+                               sort_keys=True)
         self._kernels: dict[Any, Kernel] = {}
+        # The same layer with products in bf16; tensors stay float32. Made now: torch.compile could not make it later.
+        self.halved = Runner(cell, sizes, backend, packing, "bfloat16") if products == "float32" else self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Runner, (self.cell, self.sizes, self.backend, self.packing)
+        return Runner, (self.cell, self.sizes, self.backend, self.packing, self.products)
+
+    def _autocast_halves(self, x: Tensor) -> bool:
+        """Whether autocast asks for bf16 where a kernel can give it."""
+        if self.products != "float32" or not torch.is_autocast_enabled("cpu"):
+            return False
+        native = x.dtype == torch.float32 and self.backend_for(x.dtype, x.device) == "cpu"
+        return native and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
     def __call__(self, x: Tensor, states: Sequence[Tensor], stored: Sequence[Tensor], streams: Streams,
                  place: Place) -> tuple[Tensor, Sequence[Tensor]]:
+        if self._autocast_halves(x):
+            return self.halved(x, states, stored, streams, place)
         if torch.compiler.is_compiling():
             outputs = torch.ops.recell.forward(self.plan, x, list(states), list(self.packing.unpack(stored)),
                                                *streams.tensors(), *place, False, True)
@@ -149,7 +161,8 @@ class Runner:
         return self.backend
 
     def _build(self, backend: str, dtype: torch.dtype, variant: Variant) -> Kernel:
-        return _for_torch(build(self.cell, self.sizes, backend=backend, dtype=name_of(dtype), variant=variant), backend)
+        name = "bfloat16" if backend == "cpu" and dtype == torch.float32 and self.products == "bfloat16" else name_of(dtype)
+        return _for_torch(build(self.cell, self.sizes, backend=backend, dtype=name, variant=variant), backend)
 
     def call(self, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], streams: Streams,
              place: Place) -> Call:
@@ -369,5 +382,6 @@ def _as_numpy(call: Call) -> Call:
 def runner_of(plan: str) -> Runner:
     """The runner that a plan's text describes: how an operator finds its kernel in any process."""
     described = json.loads(plan)
-    return Runner(Cell.from_json(described["cell"]), described["sizes"], described["backend"])
+    products = described.get("products", "float32")  # a program exported before there were any others
+    return Runner(Cell.from_json(described["cell"]), described["sizes"], described["backend"], None, products)
 
