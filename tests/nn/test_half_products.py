@@ -18,7 +18,8 @@ def near(found: torch.Tensor, exact: torch.Tensor, what: str) -> None:
     """Within 1 % of the size of the whole; gradients, in which the errors of all steps meet, within 2 %."""
     assert found.dtype == exact.dtype, what
     scale = float(exact.norm())
-    assert float((found - exact).norm()) <= (2e-2 if what.startswith("d") else 1e-2) * scale, f"{what} is {float((found - exact).norm()) / scale:.1e} off"
+    error = float((found - exact).norm())
+    assert error <= (2e-2 if what.startswith("d") else 1e-2) * scale, f"{what} is {error / scale:.1e} off"
 
 
 def run(module: torch.nn.Module, x: torch.Tensor, half: bool) -> dict[str, torch.Tensor]:
@@ -30,7 +31,8 @@ def run(module: torch.nn.Module, x: torch.Tensor, half: bool) -> dict[str, torch
     (y * weights).sum().backward()
     gradients = {f"d {name}": p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
     states = state if isinstance(state, dict) else {"h": state}
-    return {"y": y.detach(), "dx": x.grad, **gradients, **{f"last {name}": s.detach() for name, s in states.items() if s.is_floating_point()}}
+    last = {f"last {name}": s.detach() for name, s in states.items() if s.is_floating_point()}
+    return {"y": y.detach(), "dx": x.grad, **gradients, **last}
 
 
 @pytest.mark.parametrize("name", cells.names())

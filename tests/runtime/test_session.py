@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recell import runtime
-from recell.errors import DataError, RecellError, ShapeError
+from recell.errors import DataError, ModelError, RecellError, ShapeError
 from recell.tasks import LanguageModel
 
 
@@ -159,3 +159,16 @@ def test_what_reset_cannot_take_is_one_line(folder: Path) -> None:
     for wrong in ("x", [0.5], [True]):
         with pytest.raises(ShapeError, match="reset|streams"):
             session.reset(wrong)  # type: ignore[arg-type]
+
+
+def test_products_in_bf16_stay_near(folder: Path) -> None:
+    model, half = runtime.load(folder), runtime.load(folder, dtype="bfloat16")
+    numbers = tokens(model, 6, 3)
+    exact, session = model.session(3).run(numbers), half.session(3)
+    for row, expected in zip(numbers, exact, strict=True):
+        scores = session.step(row)
+        assert scores.dtype == np.float32
+        assert np.abs(scores - expected).max() <= 1e-2 * np.abs(exact).max()
+    assert not np.array_equal(session.step([4, 5, 6]), model.session(3).step([4, 5, 6]))
+    with pytest.raises(ModelError, match="float16"):
+        runtime.load(folder, dtype="float16")

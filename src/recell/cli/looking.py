@@ -72,6 +72,7 @@ def _native() -> dict[str, Any]:
         return {
             "native_library": library.library_path(),
             "instruction_set": library.load().rc_isa().decode(),
+            "bf16_products": "native" if library.load().rc_bf16() == 1 else "imitated",
             "threads": library.thread_count(),
         }
     except RecellError as error:

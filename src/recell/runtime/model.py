@@ -90,7 +90,8 @@ class Model:
 def load(folder: str | Path, *, backend: str = "cpu", dtype: str = "float32") -> Model:
     """Load a model folder; raises ModelError in one line where anything is missing, damaged or does not verify.
 
-    ``backend`` is the native "cpu" kernel; where that is not to be had, name another ("reference"): none
+    ``dtype`` is float32, float64, or bfloat16: products in bf16, sums and states in float32. ``backend`` is the native "cpu"
+    kernel; where that is not to be had, name another ("reference"): none
     takes over by itself.
     """
     return of_saved(read_saved(folder), backend=backend, dtype=dtype)

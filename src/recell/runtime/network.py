@@ -50,7 +50,8 @@ class Network:
     layers: tuple[Layer, ...]
     output_weight: Array | None  # (H, V), transposed for a step's product
     output_bias: Array | None  # (V,)
-    dtype: str
+    dtype: str  # of every array
+    halves: bool = False  # products round their operands to bf16
 
     @property
     def input_size(self) -> int:
@@ -72,7 +73,7 @@ class Network:
         """The output layer, packed; None where the cell brings its own."""
         if self.output_weight is None or self.output_bias is None:
             return None
-        return packed_affine(self.output_weight.T, self.output_bias)
+        return packed_affine(self.output_weight.T, self.output_bias, halves=self.halves)
 
     def scores(self, y: Array) -> Array:
         """The logits, (..., V), of the last layer's output."""
@@ -86,12 +87,15 @@ def make_network(
 ) -> Network:
     """The network of a config's ``network`` entry; raises ModelError where the tensors are not the cell's."""
     check_tensors(cell, description, tensors)
-    arrays = {name: np.ascontiguousarray(array, dtype) for name, array in tensors.items()}
+    if dtype not in ("float32", "float64", "bfloat16"):
+        raise ModelError(f"a model runs in float32, float64 or bfloat16 (products alone); came dtype={dtype!r}")
+    number = "float32" if dtype == "bfloat16" else dtype
+    arrays = {name: np.ascontiguousarray(array, number) for name, array in tensors.items()}
     sizes = layer_sizes(cell, description)
     layers = tuple(_layer(cell, sizes[n], n, arrays, backend, dtype) for n in range(len(sizes)))
     weight, bias = arrays.get("output.weight"), arrays.get("output.bias")
     transposed = None if weight is None else weight.T.copy()
-    return Network(cell, arrays["embedding.weight"], layers, transposed, bias, dtype)
+    return Network(cell, arrays["embedding.weight"], layers, transposed, bias, number, dtype == "bfloat16")
 
 
 def layer_sizes(cell: Cell, description: Mapping[str, Any]) -> list[dict[str, int]]:

@@ -32,10 +32,13 @@ class Packed:
         program.run(addresses, CallArguments(threads=1, packs=self.block.address))
 
 
-def packed_affine(weight: Array, bias: Array) -> Packed:
-    """y = weight @ v + bias on the rows of ("input", 0), into ("y", 0); weight (out, in), bias (out,)."""
+def packed_affine(weight: Array, bias: Array, *, halves: bool = False) -> Packed:
+    """y = weight @ v + bias on the rows of ("input", 0), into ("y", 0), the product in bf16 if `halves`.
+
+    weight (out, in), bias (out,).
+    """
     units, depth = weight.shape
-    emitter, layout = Emitter(double=weight.dtype == np.float64), Layout()
+    emitter, layout = Emitter(double=weight.dtype == np.float64, halves=halves), Layout()
     given = layout.buffer(("input", 0), "row", depth)
     matrix = layout.buffer(("value", 0), "vector", units * depth)
     start = layout.buffer(("value", 1), "vector", units)
