@@ -2,10 +2,10 @@
 
 Sides, in turn in one process: recell's `Session.step`; ONNX Runtime on the same network as an ONNX graph (its LSTM or GRU
 operator and the same output layer), with one thread and with two, by `run` and by IO binding with the state written over
-itself, the fastest of the four, in float32 (it has no bf16 LSTM); torch.nn.LSTM / GRU on one step and their Cell forms under `torch.inference_mode`. Every side is
-handed a vector of the input's width anew, moves its state on, and gives 4 scores that can be read. Medians over blocks of
-100 steps, and the 99th percentile of the blocks; the ratio is ONNX Runtime's to our bf16. A side runs for 20 ms at a time, and
-its first blocks do not count: the others' threads may still be spinning.
+itself, the fastest of the four, in float32 (it has no bf16 LSTM); torch.nn.LSTM / GRU on one step and their Cell forms under
+`torch.inference_mode`. Every side is handed a vector of the input's width anew, moves its state on, and gives 4 scores that can
+be read. Medians over blocks of 100 steps, and the 99th percentile of the blocks; the ratio is ONNX Runtime's to our bf16. A side
+runs for 20 ms at a time, and its first blocks do not count: the others' threads may still be spinning.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def test_missing_library(monkeypatch):
         library.library_path()
 
 
-@pytest.mark.parametrize("dtype_code", (-1, 2))
+@pytest.mark.parametrize("dtype_code", (-1, 3))
 def test_unknown_dtype(native, dtype_code):
     assert native.rc_program_new(dtype_code, 1) is None
     assert b"dtype" in native.rc_last_error()

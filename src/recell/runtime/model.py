@@ -91,8 +91,7 @@ def load(folder: str | Path, *, backend: str = "cpu", dtype: str = "float32") ->
     """Load a model folder; raises ModelError in one line where anything is missing, damaged or does not verify.
 
     ``dtype`` is float32, float64, or bfloat16: products in bf16, sums and states in float32. ``backend`` is the native "cpu"
-    kernel; where that is not to be had, name another ("reference"): none
-    takes over by itself.
+    kernel; where that is not to be had, name another ("reference"): none takes over by itself.
     """
     return of_saved(read_saved(folder), backend=backend, dtype=dtype)
 
