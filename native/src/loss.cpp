@@ -14,9 +14,10 @@ namespace {
 constexpr int64_t most_parts = 256;
 constexpr double worth_threads = 1e6;                 // flops below which waking a team costs more
 constexpr int64_t most_classes = 48;                  // of a block: its rows of W and of dW stay in L2
-constexpr int64_t held_bytes = int64_t(11) << 20;     // a chunk's logits: within L3, with W and dW passing through
-constexpr int64_t packed_bytes = int64_t(256) << 10;  // a chunk's x: within L2, three times
+constexpr int64_t held_bytes = int64_t(6) << 20;      // a chunk's logits: within L3, with W and dW passing through
+constexpr int64_t packed_bytes = int64_t(512) << 10;  // a chunk's x, which lies there twice, as does dx
 constexpr int64_t enough_tokens = 128;                // beyond it, dW is not read and written much less often
+constexpr int64_t most_tokens = 512;
 
 // Cuts one block of memory; the first pass, with none, counts.
 class Cutter {
@@ -53,10 +54,10 @@ template <class T> void place(LossJob<T>& job, Cutter& cut) {
     }
 }
 
-// With gradients, at most a sixteenth of all rows unless L3 holds more, and as few chunks as that allows, of equal size.
+// As few chunks as the caches allow, of equal size. With gradients, at most a sixteenth of all rows unless L3 holds more.
 template <class T> int64_t chunk_tokens(const LossJob<T>& job) {
     const int64_t lanes = job.k.lanes, valid = int64_t(job.rows.size()), item = int64_t(sizeof(T));
-    int64_t most = std::max(enough_tokens, packed_bytes / std::max<int64_t>(1, job.inputs() * item));
+    int64_t most = std::clamp(packed_bytes / std::max<int64_t>(1, job.inputs() * item), enough_tokens, most_tokens);
     if (job.gradients()) most = std::min(most, std::max(held_bytes / (job.classes() * item), std::min(enough_tokens, valid / 16)));
     if (job.call.chunk > 0) most = round_up(job.call.chunk, lanes);
     most = std::max(lanes, most / lanes * lanes);
