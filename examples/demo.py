@@ -134,6 +134,10 @@ class TorchNetwork(nn.Module):
         y, (h, c) = self.recurrent(self.embedding(tokens), before)
         return self.output(y), {"h": h.detach(), "c": c.detach()}
 
+    def loss(self, tokens: Tensor, targets: Tensor, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, after = self(tokens, state)
+        return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), after
+
 
 if __name__ == "__main__":
     main()

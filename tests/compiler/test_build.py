@@ -20,7 +20,7 @@ def test_an_unknown_backend_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_dtype_that_a_backend_does_not_run_is_refused() -> None:
-    with pytest.raises(CellError, match="the cpu backend runs float32, float64; came float16; write dtype='float32'"):
+    with pytest.raises(CellError, match="the cpu backend runs float32, float64, bfloat16; came float16; write dtype='float32'"):
         build(cells.LSTM, SIZES, backend="cpu", dtype="float16")
 
 
