@@ -64,9 +64,12 @@ def _live(graph: Graph) -> set[int]:
 
 
 def tidy(graph: Graph) -> Graph:
-    """Without dead values, parameters numbered by first use: what a graph that was written by hand looks like."""
+    """Without dead values, parameters numbered by first use: what a graph that was written by hand looks like.
+
+    Parameters may have been taken out before; their nodes go with them.
+    """
     graph = drop_dead(graph)
-    order = sorted(range(len(graph.parameters)), key=lambda i: graph.parameters[i].node)
-    number = {old: new for new, old in enumerate(order)}
+    parameters = tuple(sorted(graph.parameters, key=lambda p: p.node))
+    number = {graph.nodes[p.node].attributes[0]: new for new, p in enumerate(parameters)}
     nodes = tuple(replace(n, attributes=(number[n.attributes[0]],)) if n.op == "parameter" else n for n in graph.nodes)
-    return replace(graph, nodes=nodes, parameters=tuple(graph.parameters[i] for i in order))
+    return replace(graph, nodes=nodes, parameters=parameters)

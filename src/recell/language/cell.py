@@ -136,7 +136,7 @@ class Cell:
                                  f"write {name}_size=64" if name in ("input", "hidden") else
                                  f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
                                  f"write sizes={{{name!r}: 40}}")
-        used = self._symbols()
+        used = self.symbols
         for name in sizes or {}:
             if name not in used:
                 raise ShapeError(f"{self.name} has no size {name!r}; " + unknown("size", name, used or {"input"}))
@@ -151,7 +151,9 @@ class Cell:
         self._check_numbers(given)
         return given
 
-    def _symbols(self) -> set[str]:
+    @property
+    def symbols(self) -> set[str]:
+        """The names of all sizes that the cell's shapes speak of."""
         found = {s for node in self.graph.nodes for size in node.shape.dims for s in size.symbols}
         return found | set(self.graph.forced_input.symbols if self.graph.forced_input else ())
 
@@ -173,7 +175,7 @@ class Cell:
     @property
     def brings_output(self) -> bool:
         """True if the cell has its own output layer (a size symbol `output`): only the last layer may be one."""
-        return "output" in self._symbols()
+        return "output" in self.symbols
 
     @property
     def uses_time(self) -> bool:
@@ -334,7 +336,7 @@ def _define(name: str, definition: Definition, defaults: Mapping[str, int]) -> C
     graph = finish(tracer, returned, sizes, definition.output, dict(definition.initial))
     verify.verify(graph, CellError)
     made = Cell(name, graph, defaults, definition)
-    used = made._symbols()  # pyright: ignore[reportPrivateUsage]
+    used = made.symbols  # pyright: ignore[reportPrivateUsage]
     for key in defaults:
         if key not in used:
             raise CellError(f"{name}: defaults names no size: " + unknown("size", key, used))

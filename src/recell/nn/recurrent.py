@@ -7,13 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from recell import cells
 from recell.errors import CellError, DataError, ShapeError
 from recell.language.cell import Cell
 from recell.nn.batch import Batch, Lengths
+from recell.nn.bridge import name_of
 from recell.nn.init import Init, fill_, uniform_fan_in_
+from recell.nn.projection import gather, is_worth_a_table, projection_of
 from recell.nn.stack import MERGES, Output, Stack, check_state_names
 
 State = dict[str, Tensor]
@@ -42,6 +45,7 @@ class Recurrent(Stack):
         if residual and num_layers > 1 and merge is None and bidirectional:
             raise DataError("residual=True needs one output; write merge=\"concat\", \"sum\", \"mul\" or \"ave\"")
         self.learn_initial_state = learn_initial_state
+        self._projection = projection_of(cell, self._runners[0], hidden_size)  # now: torch.compile could not make it later
         for layer, _, suffix in self._places():
             sizes = self._runners[layer].sizes
             self._stored_names.append(make_parameters(self, cell, sizes, hidden_size, f"_{suffix}", device, dtype))
@@ -85,13 +89,57 @@ class Recurrent(Stack):
                 elapsed: Tensor | None = None) -> tuple[Output, State]:
         """y (T, N, directions * output) and the final state, a dict of name -> (layers * directions, N, size).
 
-        x (T, N, input); with `batch_first` x, y, mask, reset and elapsed are (N, T, ...). A single sequence (T, input) and
-        a PackedSequence come back as they came. `state`: names left out start at the cell's initial value. `lengths`
-        (N,): rows in any order, zero allowed; y is 0 beyond them. `mask` (T, N) bool: False holds the state. `reset`
-        (T, N) bool: True at t cuts between t-1 and t. `elapsed` (T, N): the time since the step before.
+        x (T, N, input), or whole numbers (T, N): one-hot tokens, for which columns of W are gathered; with `batch_first` x,
+        y, mask, reset and elapsed are (N, T, ...). A single sequence (T, input) and a PackedSequence come back as they came.
+        `state`: names left out start at the cell's initial value. `lengths` (N,): rows in any order, zero allowed; y is 0
+        beyond them. `mask` (T, N) bool: False holds the state. `reset` (T, N) bool: True at t cuts between t-1 and t.
+        `elapsed` (T, N): the time since the step before.
         """
+        if isinstance(x, Tensor) and not x.is_floating_point() and not x.is_complex():
+            return self.embedded(x, None, state, lengths=lengths, mask=mask, reset=reset, elapsed=elapsed)
         batch = self._enter(x, lengths, mask, reset, elapsed)
-        outputs, final = self._run(batch, self._initial(state, batch))
+        return self._leave(batch, *self._run(batch, self._initial(state, batch)))
+
+    def embedded(self, tokens: Tensor, embedding: Tensor | None, state: Mapping[str, Tensor] | None = None, *,
+                 lengths: Lengths | None = None, mask: Tensor | None = None, reset: Tensor | None = None,
+                 elapsed: Tensor | None = None) -> tuple[Output, State]:
+        """`forward` on the rows of `embedding` (V, input) that tokens (T, N) name; None: one-hot of `input` symbols.
+
+        The first layer's input products are then rows of a table of V products, gathered, and its gradient is summed by token:
+        nothing is multiplied for each token. Where that would be slower (a large V, a narrow embedding) or the cell reads x in
+        another way, the embedding is looked up and x computed with as ever. Results agree within rounding. Raises
+        ShapeError or DataError for tokens that do not fit, CellError for one-hot tokens of a cell that needs x itself.
+        """
+        self._check_tokens(tokens, embedding)
+        worth = embedding is None or is_worth_a_table(len(embedding), tokens.numel(), self.input_size)
+        if self._projection is None or not worth:
+            if embedding is None:
+                raise CellError(f"{self.cell.name} reads x in another way than by products, so that tokens are no input for it; "
+                                "write torch.nn.functional.one_hot(tokens, size).float()")
+            x = functional.embedding(tokens, embedding)
+            return self.forward(x, state, lengths=lengths, mask=mask, reset=reset, elapsed=elapsed)
+        tables = [self._projection.table(self._runners[0], self._stored(n), embedding) for n in range(self._directions)]
+        x = gather(tables[0] if len(tables) == 1 else torch.cat(tables, 1), tokens)
+        batch = self._enter(x, lengths, mask, reset, elapsed, width=x.shape[-1])
+        return self._leave(batch, *self._run(batch, self._initial(state, batch), projection=self._projection))
+
+    def _check_tokens(self, tokens: Tensor, embedding: Tensor | None) -> None:
+        if not isinstance(tokens, Tensor) or tokens.dtype not in (torch.int32, torch.int64):
+            came = name_of(tokens.dtype) if isinstance(tokens, Tensor) else type(tokens).__name__
+            raise ShapeError(f"tokens are a tensor of int64 or int32; came {came}; write tokens.long()")
+        if tokens.dim() not in (1, 2):
+            raise ShapeError(f"x is {name_of(tokens.dtype)} with the shape {tuple(tokens.shape)}; tokens are (T, N), or (N, T) "
+                             "with batch_first, or (T,); for numbers write x.float()")
+        if embedding is not None and (embedding.dim() != 2 or embedding.shape[1] != self.input_size):
+            raise ShapeError(f"the embedding is {tuple(embedding.shape)}; this module takes (V, {self.input_size})")
+        count = self.input_size if embedding is None else len(embedding)
+        if torch.compiler.is_compiling() or not tokens.numel():
+            return  # a graph may not depend on the tokens' values: there the gather itself checks them
+        low, high = (int(v) for v in torch.aminmax(tokens))
+        if low < 0 or high >= count:
+            raise DataError(f"tokens go from 0 to {count - 1}; came {low if low < 0 else high}")
+
+    def _leave(self, batch: Batch, outputs: tuple[Tensor, ...], final: list[Any]) -> tuple[Output, State]:
         left = tuple(batch.leave(y) for y in outputs)
         return (left if len(left) == 2 else left[0]), self._leave_states(batch, final)  # type: ignore[return-value]
 

@@ -13,6 +13,7 @@ from recell.errors import DataError, ShapeError
 from recell.language.cell import Cell
 from recell.nn.batch import Batch, Lengths, checked_tensor, enter
 from recell.nn.bridge import Packing, Place, Runner
+from recell.nn.projection import Projection
 
 Output = Tensor | PackedSequence | tuple[Tensor, Tensor] | tuple[PackedSequence, PackedSequence]
 Merge = Callable[[Tensor, Tensor], Tensor]
@@ -90,10 +91,10 @@ class Stack(nn.Module):
         return by_name(runner, self._stored(layer * self._directions + reverse), name)
 
     def _enter(self, x: Tensor | PackedSequence, lengths: Lengths | None, mask: Tensor | None,
-               reset: Tensor | None, elapsed: Tensor | None) -> Batch:
+               reset: Tensor | None, elapsed: Tensor | None, width: int | None = None) -> Batch:
         if elapsed is not None and not self.cell.uses_elapsed:
             raise ShapeError(f"{self.cell.name} reads no elapsed time (no argument dt); write elapsed=None")
-        return enter(x, input_size=self.input_size, like=self._stored(0)[0], batch_first=self.batch_first,
+        return enter(x, input_size=width or self.input_size, like=self._stored(0)[0], batch_first=self.batch_first,
                      lengths=lengths, mask=mask, reset=reset, elapsed=elapsed, seed=draw_seed(self))
 
     def _state_widths(self, index: int) -> list[int]:
@@ -131,11 +132,12 @@ class Stack(nn.Module):
             return [batch.x.new_full((rows, widths[0]), initial)] * len(widths)
         return [batch.x.new_full((rows, width), initial) for width in widths]
 
-    def _run(self, batch: Batch, states: Sequence[Sequence[Tensor]],
-             record: dict[str, Tensor] | None = None) -> tuple[tuple[Tensor, ...], list[Sequence[Tensor]]]:
+    def _run(self, batch: Batch, states: Sequence[Sequence[Tensor]], record: dict[str, Tensor] | None = None,
+             projection: Projection | None = None) -> tuple[tuple[Tensor, ...], list[Sequence[Tensor]]]:
         """The last layer's output (one tensor, or one for each direction where merge=None) and all final states.
 
-        `states` has a tensor (N, size) per state for each layer and direction. `record` is filled with the trace.
+        `states` has a tensor (N, size) per state for each layer and direction. `record` is filled with the trace. With a
+        `projection`, x holds the first layer's input products, those of its directions side by side.
         """
         x, final = batch.x, []
         outputs: list[Tensor] = []
@@ -147,7 +149,10 @@ class Stack(nn.Module):
                 place = Place(layer, direction, self.reverse != (direction == 1))
                 number = layer * self._directions + direction
                 stored = self._stored(number)
-                y, new = runner(x, states[number], stored, batch.streams, place)
+                if projection is not None and layer == 0:
+                    y, new = projection.run(self._runners[0], stored, x, states[number], batch.streams, place)
+                else:
+                    y, new = runner(x, states[number], stored, batch.streams, place)
                 outputs.append(y)
                 final.append(new)
                 if record is not None:

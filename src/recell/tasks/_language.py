@@ -75,7 +75,11 @@ class Network(nn.Module):
 
     def _read(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         """What the output layer is given, (T, N, width); the logits themselves where the cell brings them."""
-        y, after = self.recurrent(self.dropout(self.embedding(tokens)), state)
+        if self.training and self.dropout.p:
+            y, after = self.recurrent(self.dropout(self.embedding(tokens)), state)
+        else:
+            y, after = self.recurrent.embedded(tokens, self.embedding.weight, state)
+        assert isinstance(y, Tensor)  # tokens are no PackedSequence, and there is one direction
         y = y if self.output is None else self.dropout(y)
         return y, {name: value.detach() for name, value in after.items()}
 
