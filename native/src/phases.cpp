@@ -65,12 +65,18 @@ template <class T> void point_at_step(Worker<T>& w, const Stage& stage, int64_t 
     for (int id : stage.memory) w.base[id] = base_of(w.run, w.run.program.operand(id), t, s);
 }
 
+// A row of an operand is counted from slot 0, so only NEW and PREVIOUS are shifted.
+template <class T> void point_everywhere(Worker<T>& w, const Stage& stage) {
+    for (int id : stage.memory) w.base[id] = base_of(w.run, w.run.program.operand(id), 0, 0);
+}
+
 // Rows [first, last) at one step, in equal chunks.
-template <class T> void run_rows(Worker<T>& w, const Stage& stage, Range rows, int64_t t, const Share<T>& share) {
+template <class T> void run_rows(Worker<T>& w, const Stage& stage, Range rows, int64_t t, Share<T> share) {
     for (int64_t left = (rows.last - rows.first + loop_chunk - 1) / loop_chunk; left > 0; --left) {
         const int64_t take = (rows.last - rows.first + left - 1) / left;
         const Span span{rows.first, rows.first, t, take};
         run_stage(w, stage, Chunk{&span, 1, take}, share);
+        if (share.begun) share.begun += take * share.begun_width;
         rows.first += take;
     }
 }
@@ -88,12 +94,15 @@ template <class T> class Loop {
             for (int64_t s = 0; s < run_.steps(); ++s) {
                 const int64_t t = step(s);
                 const Range rows = meet(mine, {0, run_.active(t)});
+                if (begins_block(s))
+                    for (const Stage& stage : phase_.stages) begin(stage, s, mine, {0, slab_count(stage, run_.kernels.slab)});
                 if (rows.empty()) continue;
                 enter(s, mine);
                 for (const Stage& stage : phase_.stages) {
                     point_at_step(w_, stage, t, s);
                     look_ahead(stage, rows, t, s);
-                    run_rows(w_, stage, rows, t, {0, slab_count(stage, run_.kernels.slab), w_.part_accumulators(part)});
+                    const Range slabs{0, slab_count(stage, run_.kernels.slab)};
+                    run_rows(w_, stage, rows, t, share_of(slabs, part, s, mine, 0));
                 }
                 leave(s, mine);
             }
@@ -106,6 +115,11 @@ template <class T> class Loop {
         each_part(w_, [&](int part) { clear_accumulators(w_, phase_, part); });
         for (int64_t s = 0; s < run_.steps(); ++s) {
             const int64_t t = step(s), active = run_.active(t);
+            if (begins_block(s))
+                each_part(w_, [&](int part) {
+                    for (const Stage& stage : phase_.stages)
+                        if (!stage.by_rows) begin(stage, s, {0, run_.rows()}, slabs_of(stage, part));
+                });
             if (active == 0) continue;
             if (!phase_.states.empty() && !entering(s).empty()) {
                 each_part(w_, [&](int part) { enter(s, part_of(run_.rows(), part, run_.parts)); });
@@ -113,7 +127,7 @@ template <class T> class Loop {
             }
             for (const Stage& stage : phase_.stages) {
                 point_at_step(w_, stage, t, s);
-                each_part(w_, [&](int part) { run_share(stage, part, active, t); });
+                each_part(w_, [&](int part) { run_share(stage, part, active, t, s); });
                 w_.barrier();
             }
             each_part(w_, [&](int part) { leave(s, part_of(run_.rows(), part, run_.parts)); });
@@ -122,6 +136,40 @@ template <class T> class Loop {
     }
 
   private:
+    // -- products computed ahead: of the block of steps from s on, every valid row of `mine` after the other ---------------------
+    bool begins_block(int64_t s) const { return run_.steps_ahead && phase_.ahead_width && s % run_.steps_ahead == 0; }
+
+    Range valid(int64_t s, Range mine) const { return meet(mine, {0, run_.active(step(s))}); }
+
+    void begin(const Stage& stage, int64_t first, Range mine, Range slabs) {
+        if (!stage.begins_ahead || slabs.empty()) return;
+        Span spans[everywhere_chunk];
+        Chunk chunk{spans, 0, 0};
+        for (int64_t s = first; s < std::min(first + run_.steps_ahead, run_.steps()); ++s) {
+            const Range rows = valid(s, mine);
+            if (rows.empty()) continue;
+            spans[chunk.span_count++] = {step(s) * run_.rows() + rows.first, rows.first, step(s), rows.last - rows.first};
+            chunk.rows += rows.last - rows.first;
+        }
+        if (!chunk.rows) return;
+        point_everywhere(w_, stage);
+        w_.ahead.clear();
+        run_stage_ahead(w_, stage, chunk, {slabs.first, slabs.last, nullptr, w_.begun, phase_.ahead_width});
+    }
+
+    // Of rows from mine.first + offset on, at loop step s.
+    Share<T> share_of(Range slabs, int part, int64_t s, Range mine, int64_t offset) {
+        Share<T> share{slabs.first, slabs.last, w_.part_accumulators(part)};
+        if (!run_.steps_ahead || !phase_.ahead_width) return share;
+        for (int64_t before = s / run_.steps_ahead * run_.steps_ahead; before < s; ++before) {
+            const Range rows = valid(before, mine);
+            offset += std::max<int64_t>(0, rows.last - rows.first);
+        }
+        share.begun = w_.begun + offset * phase_.ahead_width;
+        share.begun_width = phase_.ahead_width;
+        return share;
+    }
+
     int64_t step(int64_t s) const { return ascending_ ? s : run_.steps() - 1 - s; }
 
     // Ascending, rows only leave after the first step; descending, they only enter until the last.
@@ -142,7 +190,7 @@ template <class T> class Loop {
                 if (++s >= run_.steps()) return;
                 t = step(s);
             }
-            if (!next->forms.empty()) return fetch(next->inputs, rows, t, s);
+            if (!next->forms.empty()) return run_.steps_ahead ? void() : fetch(next->inputs, rows, t, s);
             fetch(next->streams, rows, t, s);
         }
     }
@@ -155,11 +203,13 @@ template <class T> class Loop {
         }
     }
 
-    void run_share(const Stage& stage, int part, int64_t active, int64_t t) {
-        T* sums = w_.part_accumulators(part);
-        if (stage.by_rows) return run_rows(w_, stage, part_of(active, part, run_.parts), t, {0, 1, sums});
-        const Range slabs = part_of(slab_count(stage, run_.kernels.slab), part, run_.parts);
-        if (!slabs.empty()) run_rows(w_, stage, {0, active}, t, {slabs.first, slabs.last, sums});
+    Range slabs_of(const Stage& stage, int part) const { return part_of(slab_count(stage, run_.kernels.slab), part, run_.parts); }
+
+    // A by_rows stage's rows change hands from step to step: it computes all its products itself.
+    void run_share(const Stage& stage, int part, int64_t active, int64_t t, int64_t s) {
+        if (stage.by_rows) return run_rows(w_, stage, part_of(active, part, run_.parts), t, {0, 1, w_.part_accumulators(part)});
+        const Range slabs = slabs_of(stage, part);
+        if (!slabs.empty()) run_rows(w_, stage, {0, active}, t, share_of(slabs, part, s, {0, run_.rows()}, 0));
     }
 
     void enter(int64_t s, Range mine) {
@@ -253,11 +303,6 @@ template <class T, class F> void each_chunk(Worker<T>& w, const Phase& phase, Ra
         f(chunk, next);
         chunk = next;
     }
-}
-
-// A row of an operand is counted from slot 0, so only NEW and PREVIOUS are shifted.
-template <class T> void point_everywhere(Worker<T>& w, const Stage& stage) {
-    for (int id : stage.memory) w.base[id] = base_of(w.run, w.run.program.operand(id), 0, 0);
 }
 
 // The streams of the next chunk, fetched while this one's products compute.

@@ -265,6 +265,50 @@ class StagePlan {
     std::map<int, int> owned_;  // registers and tiles of this stage
 };
 
+// What of a loop's products needs no state: of inputs that the loop only reads.
+class AheadPlan {
+  public:
+    AheadPlan(Program& program, Phase& phase, const Layout& layout) : p_(program), phase_(phase), layout_(layout) {}
+
+    void run() {
+        for (const State& state : phase_.states)
+            for (int id : {state.previous, state.next, state.final}) note_written(id);
+        for (const Stage& stage : phase_.stages) {
+            for (const Form& form : stage.forms) note_written(form.destination);
+            for (const Point& point : stage.points) note_written(point.destination);
+        }
+        for (Stage& stage : phase_.stages)
+            for (Form& form : stage.forms) place(stage, form);
+    }
+
+  private:
+    void note_written(int id) {
+        if (id >= 0 && p_.operand(id).place == Place::memory) add_once(written_, p_.operand(id).buffer);
+    }
+
+    bool is_given(int id) const {
+        const Operand& o = p_.operand(id);
+        const bool moves = o.slot == RC_STEP || o.slot == RC_ROW || o.slot == RC_VECTOR;
+        return o.place == Place::constant || (o.place == Place::memory && moves && !contains(written_, o.buffer));
+    }
+
+    void place(Stage& stage, Form& form) {
+        if (form.initial >= 0 && !is_given(form.initial)) return;
+        const auto given = [&](const Segment& segment) { return is_given(segment.operand); };
+        const auto rest = std::stable_partition(form.segments.begin(), form.segments.end(), given);
+        form.ready = int(rest - form.segments.begin());
+        if (!form.ready) return;
+        form.ahead = phase_.ahead_width;
+        phase_.ahead_width += round_up(form.width, layout_.panel);
+        stage.begins_ahead = true;
+    }
+
+    Program& p_;
+    Phase& phase_;
+    const Layout& layout_;
+    std::vector<int> written_;  // buffers
+};
+
 void place_packs(Program& p, const Layout& layout) {
     for (Matrix& m : p.matrices) {
         m.pack_offset = p.pack_bytes;
@@ -315,6 +359,7 @@ void prepare(Program& p, const Layout& layout) {
     p.frozen = true;
     for (Phase& phase : p.phases) {
         for (Stage& stage : phase.stages) StagePlan(p, phase, stage, layout).run();
+        if (phase.kind == PhaseKind::loop) AheadPlan(p, phase, layout).run();
         if (phase.kind != PhaseKind::outer) continue;
         p.outer_elements = std::max(p.outer_elements, outer_scratch(p, phase, layout));
         for (const Pair& pair : phase.pairs) p.step_flops += 2 * p.operand(pair.a).width * p.operand(pair.b).width;

@@ -44,7 +44,10 @@ struct Form {
     int destination, initial;
     std::vector<Segment> segments;
     int64_t width;
-    int64_t tile = -1;  // offset in elements per chunk row of the scratch that it is computed in
+    // Completed by prepare(), in loops: its first segments, with the initial value, read nothing that the loop writes, so that many
+    // steps' rows may share one pass over their weights.
+    int ready = 0;
+    int64_t ahead = -1;  // column of these products in a row of the phase's products computed ahead; -1: none
 };
 
 struct Point {
@@ -65,6 +68,7 @@ struct Stage {
     std::vector<int> streams;       // what its points read or write at a step of a sequence, one of each kind
     std::vector<int> inputs;        // what its segments read at a step
     std::vector<int> operands;      // pairs: each operand that its segments read, once
+    bool begins_ahead = false;      // some form's first products may be computed ahead
     int64_t tile_elements = 0;      // per chunk row
     int64_t register_elements = 0;  // per row of a pointwise tile
     int64_t tile_rows = 1;          // rows of one pointwise tile
@@ -90,6 +94,7 @@ struct Phase {
     std::vector<Pair> pairs;
     // Completed by prepare():
     std::vector<int> accumulators;  // those that this phase sums
+    int64_t ahead_width = 0;        // loop: elements of a row of products computed ahead
     bool step_by_step = false;      // everywhere: reads RC_ROW operands or draws coins, so a run of rows must end with its step
 };
 

@@ -94,6 +94,24 @@ template <class T> void choose_split(Run<T>& run) {
         run.parts = 1;
 }
 
+// A row or two read their weights for little arithmetic, and weights that fill much of L3 are slow to read for any number. Those
+// of given inputs a loop then reads once for so many steps that the rows together are worth it.
+constexpr int64_t rows_worth_ahead = 2, weights_worth_ahead = int64_t(12) << 20, rows_ahead = everywhere_chunk;
+
+template <class T> void choose_ahead(Run<T>& run) {
+    const Program& p = run.program;
+    int64_t width = 0, rows = run.split_units ? run.rows() : 0;  // rows that a part has at most
+    for (const Phase& phase : p.phases) width = std::max(width, phase.ahead_width);
+    for (size_t part = 0; !run.split_units && part < size_t(run.parts); ++part)
+        rows = std::max(rows, run.row_bounds[part + 1] - run.row_bounds[part]);
+    if (!width || !rows || !run.steps()) return;
+    const int64_t usual = run.valid_rows() / (run.steps() * (run.split_units ? 1 : run.parts));
+    const int64_t steps = std::min(run.steps(), rows_ahead / rows);
+    if (steps < 2 || (usual > rows_worth_ahead && p.pack_bytes < weights_worth_ahead)) return;
+    run.steps_ahead = steps;
+    run.ahead_elements = steps * rows * width;
+}
+
 template <class T> void go_through(void* data, int id, int count) {
     Run<T>& run = *static_cast<Run<T>*>(data);
     const Program& p = run.program;
@@ -103,11 +121,12 @@ template <class T> void go_through(void* data, int id, int count) {
         next += round_up(bytes, 64);
         return block;
     };
-    Worker<T> worker{run, id, count, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+    Worker<T> worker{run, id, count, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
     worker.tiles = reinterpret_cast<T*>(take(p.tile_elements * int64_t(sizeof(T))));
     worker.registers = reinterpret_cast<T*>(take(p.register_elements * int64_t(sizeof(T))));
     worker.outer = reinterpret_cast<T*>(take(p.outer_elements * int64_t(sizeof(T))));
     worker.pairs = reinterpret_cast<uint32_t*>(take(p.pair_elements * int64_t(sizeof(uint32_t))));
+    worker.begun = reinterpret_cast<T*>(take(run.ahead_elements * int64_t(sizeof(T))));
     worker.base = reinterpret_cast<T**>(take(int64_t(p.operands.size()) * 8));
     worker.pointers = reinterpret_cast<const T**>(take(p.pointer_count * 8));
     if (!run.call.keep_packs) pack_weights(worker);
@@ -146,16 +165,17 @@ template <class T> double measure_peak(int threads) {
 
 template <class T>
 PreparedRun<T>::PreparedRun(const Program& p, void* const* buffers, const rc_call& call)
-    : run_{p, call, kernels<T>(), buffers, nullptr, nullptr, nullptr, 0, 1, false, {}, {}, hash_call(call)} {
+    : run_{p, call, kernels<T>(), buffers, nullptr, nullptr, nullptr, 0, 1, false, 0, 0, {}, {}, hash_call(call)} {
     number_valid(run_);
     choose_split(run_);
     bound_rows(run_);
+    choose_ahead(run_);
     const int64_t pack_bytes = call.packs ? 0 : p.pack_bytes;
     const int64_t sum_bytes = round_up(run_.parts * p.accumulator_elements * int64_t(sizeof(T)), 64);
-    const int64_t elements = p.tile_elements + p.register_elements + p.outer_elements;
+    const int64_t elements = p.tile_elements + p.register_elements + p.outer_elements + run_.ahead_elements;
     const int64_t pointers = int64_t(p.operands.size()) + p.pointer_count;
-    // 64 bytes of rounding for each of the six blocks, and a page between threads.
-    run_.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + p.pair_elements * 4 + pointers * 8 + 6 * 64, 4096);
+    // 64 bytes of rounding for each of the seven blocks, and a page between threads.
+    run_.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + p.pair_elements * 4 + pointers * 8 + 7 * 64, 4096);
     block_.emplace(pack_bytes + sum_bytes + run_.parts * run_.scratch_bytes);
     run_.packs = call.packs ? static_cast<char*>(call.packs) : block_->data();
     run_.accumulators = reinterpret_cast<T*>(block_->data() + pack_bytes);

@@ -1,6 +1,7 @@
 // One stage on one chunk of rows: the forms into tiles, then the points, op by op, over small tiles of rows.
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "coin.h"
 #include "worker.h"
@@ -18,8 +19,8 @@ template <class T> struct Address {
 
 template <class T> class StageRun {
   public:
-    StageRun(Worker<T>& worker, const Stage& stage, const Chunk& chunk, const Share<T>& share)
-        : w_(worker), run_(worker.run), k_(worker.run.kernels), stage_(stage), chunk_(chunk), share_(share) {}
+    StageRun(Worker<T>& worker, const Stage& stage, const Chunk& chunk, const Share<T>& share, Products products)
+        : w_(worker), run_(worker.run), k_(worker.run.kernels), stage_(stage), chunk_(chunk), share_(share), products_(products) {}
 
     void run() {
         point_at_rows();
@@ -29,7 +30,7 @@ template <class T> class StageRun {
             width_ = std::min<int64_t>(k_.slab, stage_.width - unit_);
             const T** rows = w_.pointers;
             for (const Form& form : stage_.forms) rows = compute(form, unit_, width_, rows);
-            run_points();
+            if (products_ != Products::ahead) run_points();
         }
     }
 
@@ -40,22 +41,37 @@ template <class T> class StageRun {
 
     T* at(int id, const Operand& o, const Span& span, int64_t offset) const { return w_.base[id] + (index(o, span) + offset) * o.ld; }
 
+    // The segments of a form that this run computes.
+    std::span<const Segment> segments_of(const Form& form) const {
+        const std::span<const Segment> all(form.segments);
+        if (products_ == Products::all) return all;
+        return products_ == Products::ahead ? all.first(size_t(form.ready)) : all.subspan(size_t(form.ready));
+    }
+
     // One pointer per row of the chunk for each segment, in the order of the forms.
     void point_at_rows() {
         if (run_.program.pairs) return point_at_pairs();
         const T** next = w_.pointers;
         for (const Form& form : stage_.forms)
-            for (const Segment& segment : form.segments) {
+            for (const Segment& segment : segments_of(form)) {
                 const Operand& o = operand(segment.operand);
                 for (int64_t s = 0; s < chunk_.span_count; ++s)
                     for (int64_t r = 0; r < chunk_.spans[s].count; ++r) *next++ = at(segment.operand, o, chunk_.spans[s], r);
             }
     }
 
+    bool reads(int id) const {
+        for (const Form& form : stage_.forms)
+            for (const Segment& segment : segments_of(form))
+                if (segment.operand == id) return true;
+        return false;
+    }
+
     // The same, to the rows in bf16: every operand is rounded once for all forms and slabs.
     void point_at_pairs() {
         uint32_t* to = w_.pairs;
         for (int id : stage_.operands) {
+            if (products_ != Products::all && !reads(id)) continue;
             const Operand& o = operand(id);
             const uint32_t* first = to;
             for (int64_t s = 0; s < chunk_.span_count; ++s)
@@ -63,7 +79,7 @@ template <class T> class StageRun {
                     k_.pair_neighbours(at(id, o, chunk_.spans[s], r), o.width, to);
             auto next = reinterpret_cast<const uint32_t**>(w_.pointers);
             for (const Form& form : stage_.forms)
-                for (const Segment& segment : form.segments) {
+                for (const Segment& segment : segments_of(form)) {
                     for (int64_t r = 0; segment.operand == id && r < chunk_.rows; ++r) next[r] = first + r * pair_count(o.width);
                     next += chunk_.rows;
                 }
@@ -79,43 +95,75 @@ template <class T> class StageRun {
                 after = compute(form, unit, std::min<int64_t>(k_.slab, form.width - unit), rows);
             rows = after;
         }
-        run_points();
+        if (products_ != Products::ahead) run_points();
     }
 
     // Units [unit, unit + width) of a form for the whole chunk. `rows` are its segments' row pointers; returns the next form's.
     // Whole vectors go straight to evenly spaced memory and start straight from a bias; the rest takes the way through a tile.
     const T** compute(const Form& form, int64_t unit, int64_t width, const T** rows) {
+        const std::span<const Segment> segments = segments_of(form);
+        if (products_ == Products::ahead) {
+            if (!segments.empty()) compute_ahead(form, segments, unit, width, rows);
+            return rows + int64_t(segments.size()) * chunk_.rows;
+        }
         const Operand& d = operand(form.destination);
         const bool to_tile = d.place == Place::tile, whole = width % k_.lanes == 0;
-        const bool direct = !to_tile && whole && chunk_.span_count == 1 && !form.segments.empty();
+        const bool direct = !to_tile && whole && chunk_.span_count == 1 && !segments.empty();
         T* tile = to_tile ? w_.tiles + d.scratch * capacity_ + (stage_.by_rows ? unit : 0) : w_.tiles;
         const int64_t tile_stride = to_tile ? d.row_stride : k_.slab;
         T* target = direct ? at(form.destination, d, chunk_.spans[0], 0) + unit : tile;
         const int64_t stride = direct ? d.ld : tile_stride;
-        Start<T> start{};
-        if (whole && starts_from_vector(form)) {
-            start = {w_.base[form.initial] + unit, 0};
-        } else if (form.initial >= 0 || form.segments.empty()) {
-            fill(form, unit, width, tile, tile_stride);
-            start = {tile, tile_stride};
-        }
-        if (run_.program.pairs)
-            add_segments(k_.gemm_pairs, reinterpret_cast<const uint32_t**>(rows), form, unit, width, target, stride, start);
-        else
-            add_segments(k_.gemm, rows, form, unit, width, target, stride, start);
+        const Start<T> start = start_of(form, segments, unit, width, tile, tile_stride);
+        add_segments(rows, segments, unit, width, target, stride, start);
         if (!to_tile && !direct) write_out(form.destination, unit, width, tile);
-        return rows + int64_t(form.segments.size()) * chunk_.rows;
+        return rows + int64_t(segments.size()) * chunk_.rows;
+    }
+
+    // Into rows of their own, which lie one after the other.
+    void compute_ahead(const Form& form, std::span<const Segment> segments, int64_t unit, int64_t width, const T** rows) {
+        T* target = share_.begun + form.ahead + unit;
+        Start<T> start{};
+        if (width % k_.lanes == 0 && starts_from_vector(form)) {
+            start = {w_.base[form.initial] + unit, 0};
+        } else if (form.initial >= 0) {
+            fill(form, unit, width, target, share_.begun_width);
+            start = {target, share_.begun_width};
+        }
+        add_segments(rows, segments, unit, width, target, share_.begun_width, start);
+    }
+
+    // What a form's products are added to. Where there are none to add, the tile holds it.
+    Start<T> start_of(const Form& form, std::span<const Segment> segments, int64_t unit, int64_t width, T* tile, int64_t stride) {
+        if (products_ == Products::rest && form.ahead >= 0) {
+            const Start<T> begun{share_.begun + form.ahead + unit, share_.begun_width};
+            if (!segments.empty()) return begun;
+            for (int64_t r = 0; r < chunk_.rows; ++r)
+                std::memcpy(tile + r * stride, begun.first + r * begun.stride, size_t(round_up(width, k_.lanes)) * sizeof(T));
+            return begun;
+        }
+        if (width % k_.lanes == 0 && !segments.empty() && starts_from_vector(form)) return {w_.base[form.initial] + unit, 0};
+        if (form.initial < 0 && !segments.empty()) return {};
+        fill(form, unit, width, tile, stride);
+        return {tile, stride};
+    }
+
+    void add_segments(const T** rows, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
+        if (run_.program.pairs)
+            add_segments(k_.gemm_pairs, reinterpret_cast<const uint32_t**>(rows), segments, unit, width, target, stride, start);
+        else
+            add_segments(k_.gemm, rows, segments, unit, width, target, stride, start);
     }
 
     template <class E> using Gemm = void (*)(int64_t, const Product<E>*, int, int, T*, int64_t, Start<T>, Ahead*);
 
     template <class E>
-    void add_segments(Gemm<E> gemm, const E** rows, const Form& form, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
+    void add_segments(Gemm<E> gemm, const E** rows, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride,
+                      Start<T> start) {
         Product<E> products[most_products];
-        for (size_t done = 0; done < form.segments.size(); done += most_products, start = {target, stride}) {
-            const int count = int(std::min<size_t>(most_products, form.segments.size() - done));
+        for (size_t done = 0; done < segments.size(); done += most_products, start = {target, stride}) {
+            const int count = int(std::min<size_t>(most_products, segments.size() - done));
             for (int i = 0; i < count; ++i, rows += chunk_.rows) {
-                const Matrix& m = run_.program.matrices[size_t(form.segments[done + size_t(i)].matrix)];
+                const Matrix& m = run_.program.matrices[size_t(segments[done + size_t(i)].matrix)];
                 const int64_t depth = run_.program.pairs ? pair_count(m.depth()) : m.depth();
                 products[i] = {rows, depth, reinterpret_cast<const E*>(run_.packs + m.pack_offset) + unit * depth};
             }
@@ -124,7 +172,7 @@ template <class T> class StageRun {
     }
 
     bool starts_from_vector(const Form& form) const {
-        if (form.initial < 0 || form.segments.empty()) return false;
+        if (form.initial < 0) return false;
         const Operand& o = operand(form.initial);
         return o.place == Place::memory && o.slot == RC_VECTOR;
     }
@@ -242,6 +290,7 @@ template <class T> class StageRun {
     const Stage& stage_;
     const Chunk& chunk_;
     const Share<T>& share_;
+    const Products products_;
     const int64_t capacity_ = chunk_.rows;  // tiles lie one after the other, each for the chunk's rows
     int64_t unit_ = 0, width_ = 0;
     Tile tile_{};
@@ -250,10 +299,16 @@ template <class T> class StageRun {
 }  // namespace
 
 template <class T> void run_stage(Worker<T>& worker, const Stage& stage, const Chunk& chunk, const Share<T>& share) {
-    StageRun<T>(worker, stage, chunk, share).run();
+    StageRun<T>(worker, stage, chunk, share, share.begun && stage.begins_ahead ? Products::rest : Products::all).run();
+}
+
+template <class T> void run_stage_ahead(Worker<T>& worker, const Stage& stage, const Chunk& chunk, const Share<T>& share) {
+    StageRun<T>(worker, stage, chunk, share, Products::ahead).run();
 }
 
 template void run_stage(Worker<float>&, const Stage&, const Chunk&, const Share<float>&);
 template void run_stage(Worker<double>&, const Stage&, const Chunk&, const Share<double>&);
+template void run_stage_ahead(Worker<float>&, const Stage&, const Chunk&, const Share<float>&);
+template void run_stage_ahead(Worker<double>&, const Stage&, const Chunk&, const Share<double>&);
 
 }  // namespace recell

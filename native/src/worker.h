@@ -20,6 +20,8 @@ template <class T> struct Run {
     int64_t scratch_bytes;
     int parts;                       // logical threads: they fix the order of every sum
     bool split_units;                // small batches: the parts share rows and split units, with barriers
+    int64_t steps_ahead;             // loops compute products of given inputs for so many steps at once; 0: with each step
+    int64_t ahead_elements;          // what these take
     std::vector<int64_t> row_bounds; // (parts + 1), of the row split
     std::vector<int64_t> first_valid;// (steps + 1), ragged only: valid rows before step t
     uint32_t coin_hash;              // of seed, layer and direction
@@ -49,6 +51,7 @@ template <class T> struct Worker {
     T* registers;           // (program.register_elements): for one pointwise tile
     T* outer;               // (program.outer_elements)
     uint32_t* pairs;        // (program.pair_elements): the current stage's operands in bf16
+    T* begun;               // (run.ahead_elements): products computed ahead, of the steps to come
     Ahead ahead{};          // what the next stages read and write
 
     void barrier() { run.barrier.wait(count); }
@@ -66,13 +69,19 @@ struct Chunk {
     int64_t span_count, rows;
 };
 
-// What part of a stage's units to run, and where its sums go.
+// What part of a stage's units to run, where its sums go, and where the chunk's rows of products computed ahead lie.
 template <class T> struct Share {
     int64_t first_slab, last_slab;  // by_units
     T* accumulators;
+    T* begun = nullptr;             // the first row; nullptr: the stage computes all its products itself
+    int64_t begun_width = 0;        // elements between rows
 };
 
+enum class Products { all, ahead, rest };
+
 template <class T> void run_stage(Worker<T>&, const Stage&, const Chunk&, const Share<T>&);
+// Only the products that are ready before the loop, into the share's rows.
+template <class T> void run_stage_ahead(Worker<T>&, const Stage&, const Chunk&, const Share<T>&);
 template <class T> void run_loop(Worker<T>&, const Phase&);
 template <class T> void run_everywhere(Worker<T>&, const Phase&);
 template <class T> void run_outer(Worker<T>&, const Phase&);

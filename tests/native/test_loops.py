@@ -85,6 +85,61 @@ def test_units_split(hand, numbers, assert_close, rows, hidden):
     assert_close(arrays["last"], last, 8)
 
 
+@pytest.mark.parametrize("kind", RAGGED)
+@pytest.mark.parametrize("reverse", (False, True))
+@pytest.mark.parametrize("threads", (1, 2, 3))
+@pytest.mark.parametrize(("rows", "hidden"), ((1, 71), (2, 256), (4, 33), (5, 200)))
+@pytest.mark.parametrize("steps", (3, 103))
+def test_products_computed_ahead(hand, numbers, assert_close, kind, reverse, threads, rows, hidden, steps):
+    """Few rows: what needs no state is computed for many steps at once, blocks of which end anywhere in the sequence."""
+    arrays = elman(hand, numbers, steps, rows, 37, hidden, True)
+    active = active_of(kind, steps, rows)
+    for t, n in enumerate(active if active is not None else ()):
+        arrays["x"][t, n:] = np.nan
+    hand.run(steps, rows, reverse=reverse, active=active, threads=threads)
+    y, last = elman_numpy(arrays, active, reverse)
+    assert_close(arrays["y"], y, 16)
+    assert_close(arrays["last"], last, 16)
+
+
+@pytest.mark.parametrize("by_rows", (0, 1))
+@pytest.mark.parametrize("threads", (1, 2))
+def test_forms_that_are_ready_before_the_loop(hand, numbers, assert_close, by_rows, threads):
+    """h = tanh(a + x W) * (k + z V) + U h: forms of given inputs alone, one from a stream; z is the same at all steps."""
+    steps, rows, inputs, hidden = 31, 2, 21, 50
+    x, z, a = numbers(steps, rows, inputs), numbers(rows, 5), numbers(steps, rows, hidden)
+    w, v = numbers(hidden, inputs, scale=0.3), numbers(hidden, 5, scale=0.3)
+    u, first, last = numbers(hidden, hidden, scale=0.5 / hidden**0.5), numbers(rows, hidden), numbers.empty(rows, hidden)
+    h = numbers.empty(2, rows, hidden)
+    hand.loop(0)
+    new, previous = hand.memory(h, library.ROLL_NEW), hand.memory(h, library.ROLL_PREVIOUS)
+    hand.state(hand.memory(first, library.ROW), previous, new, hand.memory(last, library.ROW))
+    hand.stage(by_rows)
+    one, two, three = (hand.tile(hidden) for _ in range(3))
+    hand.form(one, hand.memory(a, library.STEP))
+    hand.segment(hand.weight(w), hand.memory(x, library.STEP))
+    hand.form(two, hand.constant(1.5))
+    hand.segment(hand.weight(v), hand.memory(z, library.ROW))
+    hand.form(three, -1)
+    hand.segment(hand.weight(u), previous)
+    hand.point("tanh", one, one)
+    hand.point("mul_add", new, one, two, three)
+    hand.run(steps, rows, threads=threads)
+    expected = first.astype(np.float64)
+    for t in range(steps):
+        expected = np.tanh(a[t] + x[t] @ w.T) * (1.5 + z @ v.T) + expected @ u.T
+    assert_close(last, expected, 16)
+
+
+def test_weights_that_fill_the_cache(hand, numbers, assert_close):
+    """Beyond what L3 keeps at hand, products are computed ahead for many rows too."""
+    arrays = elman(hand, numbers, 4, 43, 2000, 1200, True)
+    hand.run(4, 43, threads=2)
+    y, last = elman_numpy(arrays, None, False)
+    assert_close(arrays["y"], y, 16)
+    assert_close(arrays["last"], last, 16)
+
+
 def test_no_steps(hand, numbers, assert_same):
     arrays = elman(hand, numbers, 0, 5, 3, 7, True)
     hand.run(0, 5)
