@@ -65,6 +65,19 @@ def test_outputs_and_all_gradients_are_torchs(kind, options, dtype, agree, gradi
     check(agree, gradients, theirs, ours, x, states(kind, 4, 4, options, dtype))
 
 
+@pytest.mark.parametrize("kind, options", [("LSTM", {"bidirectional": True}), ("GRU", {}), ("LSTM", {"proj_size": 129})])
+def test_gradients_of_large_stacks_are_torchs(kind, options, agree, gradients):
+    """Large enough to be written into the stack in place; the width of the first input is not the state's, the second's is."""
+    torch.manual_seed(3)
+    theirs, ours = (getattr(package, kind)(67, 131, 2, dtype=D, **options) for package in (nn, rnn))
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(3, 5, 67, dtype=D, requires_grad=True)
+    found, expected = (gradients(m(x), [x, *m.parameters()]) for m in (ours, theirs))
+    agree(found, expected)
+    assert len({g.data_ptr() for g in found}) == len(found)
+    assert all(g.is_contiguous() for g in found)
+
+
 @pytest.mark.parametrize("sort", [False, True])
 @pytest.mark.parametrize("kind, options", KINDS[:5])
 def test_packed_sequences_are_torchs(kind, options, sort, agree, gradients):

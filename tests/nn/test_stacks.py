@@ -21,3 +21,16 @@ def test_collect_is_the_derivative_of_unpack(mode, projection, bias, agree):
     weights = [torch.randn_like(p) for p in parameters]
     expected = torch.autograd.grad(sum((p * w).sum() for p, w in zip(parameters, weights, strict=True)), stored)
     agree(packing.collect(weights), expected)
+
+
+def test_gradients_that_lie_one_after_the_other_are_not_copied(agree):
+    packing = stacks_of(cell_of("LSTM"), "LSTM", 7, False, False)
+    names = [p.name for p in cell_of("LSTM").parameters({"input": 7, "hidden": 7})]
+    whole = torch.randn(9 * 7, 7, dtype=D)
+    order = ("W_i", "W_f", "W_g", "W_o", "U_i", "U_f", "U_o", "U_g", "b_i")  # U_o and U_g are not torch's order
+    parts = dict(zip(order, whole.split(7), strict=True))
+    weight_ih, weight_hh = packing.collect([parts.get(name, torch.zeros(7)) for name in names])
+    assert weight_ih.data_ptr() == whole.data_ptr() and not weight_ih._is_view()
+    assert weight_hh.data_ptr() != parts["U_i"].data_ptr()
+    agree(weight_ih, whole[:28])
+    agree(weight_hh, torch.cat([parts[f"U_{gate}"] for gate in "ifgo"]))

@@ -80,7 +80,27 @@ class Stacks:
 
 def _stack(parts: Sequence[Tensor | None]) -> Tensor | None:
     whole = [part for part in parts if part is not None]  # every parameter of torch's cells is trainable
-    return whole[0] if len(whole) == 1 else torch.cat(whole)
+    if len(whole) == 1:
+        return whole[0]
+    return _covering(whole) if whole[0].dim() == 2 and _lie_in_order(whole) else torch.cat(whole)
+
+
+def _lie_in_order(parts: Sequence[Tensor]) -> bool:
+    """Whether the rows of each part follow those of the one before, all in the first one's memory."""
+    end = parts[0].data_ptr()
+    for part in parts:
+        if part.data_ptr() != end or not part.is_contiguous():
+            return False
+        end += part.nbytes
+    storage = parts[0].untyped_storage()
+    return end <= storage.data_ptr() + storage.nbytes()
+
+
+def _covering(parts: Sequence[Tensor]) -> Tensor:
+    """One tensor over the memory of all parts; no view of theirs, which autograd would guard."""
+    first = parts[0]
+    shape = (sum(len(part) for part in parts), *first.shape[1:])
+    return first.new_empty(0).set_(first.untyped_storage(), first.storage_offset(), shape, first.stride())
 
 
 def stacks_of(cell: Cell, mode: str, hidden_size: int, bias: bool, projected: bool) -> Stacks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +20,10 @@ from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
 from recell.compiler.parameters import ParameterGradients, ParameterValues
 from recell.compiler.plan import Plan, make_plan
 from recell.errors import CellError
-from recell.graph.graph import Graph
 from recell.language.cell import Cell
 
 DTYPES = ("float32", "float64", "bfloat16")  # bfloat16: products in bf16, everything else, arrays too, in float32
+COSTLY_COPY = 1 << 14  # elements: a smaller array is copied sooner than it is found out where it lies
 Key = tuple[str, int]  # what a buffer is, and of which node or state
 
 
@@ -188,7 +190,7 @@ class CpuKernel:
         dx = arrays.empty(call.x, tuple(call.x.shape), zero=untouched) if self.variant.input_gradient else None
         starts = self._state_gradients(call.x, rows)
         block, inside = self._workspace(assembled, steps, rows)
-        sums = {part: arrays.empty(call.x, shape) for part, shape in self._sum_shapes.items()}
+        sums = self._sums(call)
         found = self._inputs(call, saved.values) | {("y", 0): saved.y, ("dy", 0): dy}
         found |= {("dfinal", k): d for k, d in enumerate(dstates)} | {("dinitial", k): d for k, d in enumerate(starts)}
         found |= {("gradient", node): array for node, array in sums.items()}
@@ -209,6 +211,43 @@ class CpuKernel:
         parts = [part for _, nodes in derived.reductions for part in nodes]
         return {part: tuple(d.evaluate(self.sizes) for d in derived.nodes[part].shape.dims) for part in parts}
 
+    def _sums(self, call: Call) -> dict[int, Any]:
+        """Memory for the sums over rows and steps. Parameters that lie one after the other, as the rows of a stack do, get
+        gradients that do so too: whoever stacked them has the stack's gradient without a copy. Small ones are copied sooner."""
+        sums: dict[int, Any] = {}
+        for places in self._neighbours(call.parameters) if self._is_plain else ():
+            nodes = [self._leaf_sums[place] for place in places]
+            lengths = [self._sum_shapes[node][0] for node in nodes]
+            whole = arrays.empty(call.x, (sum(lengths), *self._sum_shapes[nodes[0]][1:]))
+            ends = list(itertools.accumulate(lengths))
+            sums |= {node: whole[end - length : end] for node, length, end in zip(nodes, lengths, ends, strict=True)}
+        return {part: sums[part] if part in sums else arrays.empty(call.x, shape) for part, shape in self._sum_shapes.items()}
+
+    @cached_property
+    def _leaf_sums(self) -> tuple[int, ...]:
+        parts = dict(self.plan.derived.reductions)
+        return tuple(parts[p.node][0] for p in self.plan.graph.parameters)
+
+    def _neighbours(self, parameters: Sequence[Any]) -> list[list[int]]:
+        """Places of two or more parameters that differ in their first size alone and lie one after the other in memory."""
+        found = sorted((arrays.address(parameters[place]), place) for place in self._large)
+        groups: list[list[int]] = []
+        end, trail = 0, ()
+        for address, place in found:
+            shape = self._sum_shapes[self._leaf_sums[place]]
+            if address == end and shape[1:] == trail:
+                groups[-1].append(place)
+            else:
+                groups.append([place])
+            end, trail = address + math.prod(shape) * self.item, shape[1:]
+        return [group for group in groups if len(group) > 1]
+
+    @cached_property
+    def _large(self) -> tuple[int, ...]:
+        """The parameters whose gradients are costly to copy."""
+        shapes = [self._sum_shapes[node] for node in self._leaf_sums]
+        return tuple(place for place, shape in enumerate(shapes) if math.prod(shape) >= COSTLY_COPY)
+
     def _state_gradients(self, like: Any, rows: int) -> tuple[Any, ...]:
         """Memory for the initial states' gradients; time has none, so its zeros stay."""
         return tuple(arrays.empty(like, (rows, size), zero=state.size is None)
@@ -223,10 +262,8 @@ class CpuKernel:
         return all(g is not None and leaves.get(p.node) == g and len(parts[p.node]) == 1 for p, g in pairs)
 
     def _leaf_gradients(self, sums: Mapping[int, Any], saved: Saved) -> tuple[Any, ...]:
-        graph: Graph = self.plan.graph
         if self._is_plain:
-            parts = dict(self.plan.derived.reductions)
-            return tuple(sums[parts[p.node][0]] for p in graph.parameters)
+            return tuple(sums[node] for node in self._leaf_sums)
         values = {node: arrays.as_numpy(v) for node, v in saved.values.items()}
         like = arrays.as_numpy(saved.call.x)
         shapes = [tuple(p.shape) for p in saved.call.parameters]
