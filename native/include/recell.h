@@ -137,6 +137,35 @@ RC_API int rc_stream_table(rc_stream*, const void* table, int64_t count, int64_t
                            void* destination);
 /* Runs the links in order, from number `first` on. */
 RC_API int rc_stream_step(rc_stream*, int first);
+/* Refuses everybody else, rc_stream_step too, until rc_stream_release; rc_stream_step_held is the step of the one who holds it. */
+RC_API int rc_stream_hold(rc_stream*);
+RC_API int rc_stream_step_held(rc_stream*, int first);
+RC_API void rc_stream_release(rc_stream*);
+
+/* --- a step as a Python built-in: where a call through ctypes would cost more than a small cell's arithmetic ---------------------------- */
+typedef struct {
+    void (*retain)(void*);                           /* Py_IncRef */
+    void* (*pointer_of)(void*);                      /* PyLong_AsVoidPtr */
+    long long (*number_of)(void*, int*);             /* PyLong_AsLongLongAndOverflow */
+    intptr_t (*list_size)(void*);                    /* PyList_Size */
+    void* (*list_item)(void*, intptr_t);             /* PyList_GetItem */
+    void *none, *list_type, *int_type, *array_type;  /* objects that live as long as the process */
+    /* Where an object keeps its type, and an array (numpy.ndarray) its fields, in bytes; the flags that say C order, aligned. */
+    int64_t type_at, data_at, dimensions_at, shape_at, dtype_at, flags_at;
+    int wanted_flags;
+} rc_python;
+RC_API void rc_set_python(const rc_python*);
+typedef struct {
+    rc_stream* stream;            /* its first link a table of `numbers` */
+    void *dtype, *scores;         /* objects: the dtype that x must have, and what a step gives back */
+    int64_t* numbers;             /* (rows) */
+    void* x;                      /* (rows, width), where the second link reads */
+    int64_t rows, width, item;
+} rc_quick;
+/* The built-in's function (METH_O): `self` is a Python int, the address of an rc_quick that outlives it; the argument is an array
+ * (rows, width) or a list of `rows` ints. Returns a new reference to `scores`, or to None where the argument is anything else, a number
+ * is out of range or somebody holds the stream: then nothing has happened. The caller holds Python's lock. */
+RC_API void* rc_quick_step(void* self, void* argument);
 
 /* --- the rest ------------------------------------------------------------------------------------------------------------------------ */
 RC_API const char* rc_last_error(void);

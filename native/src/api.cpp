@@ -10,6 +10,7 @@
 #include "loss.h"
 #include "memory_pool.h"
 #include "run.h"
+#include "quick_step.h"
 #include "stream.h"
 #include "team.h"
 
@@ -139,10 +140,26 @@ int rc_stream_table(rc_stream* s, const void* table, int64_t count, int64_t row_
 }
 int rc_stream_step(rc_stream* s, int first) {
     return guarded([&] {
-        step_stream(open(s), first);
+        const Hold hold(open(s));
+        step_held(open(s), first);
         return 0;
     });
 }
+int rc_stream_hold(rc_stream* s) {
+    return guarded([&] {
+        hold_stream(open(s));
+        return 0;
+    });
+}
+int rc_stream_step_held(rc_stream* s, int first) {
+    return guarded([&] {
+        step_held(open(s), first);
+        return 0;
+    });
+}
+void rc_stream_release(rc_stream* s) { release_stream(*reinterpret_cast<Stream*>(s)); }
+void rc_set_python(const rc_python* functions) { set_python(*functions); }
+void* rc_quick_step(void* self, void* argument) { return quick_step(self, argument); }
 
 const char* rc_last_error(void) { return last_error(); }
 const char* rc_isa(void) {

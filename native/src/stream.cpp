@@ -77,13 +77,13 @@ void add_table(Stream& stream, const void* table, int64_t count, int64_t row_byt
     stream.links.push_back(std::make_unique<TableLink>(table, count, row_bytes, numbers, rows, destination));
 }
 
-void step_stream(Stream& stream, int first) {
-    if (first < 0 || size_t(first) > stream.links.size()) fail("the stream has %zu links; came %d", stream.links.size(), first);
+void hold_stream(Stream& stream) {
     if (stream.busy.test_and_set(std::memory_order_acquire)) fail("this session is in use by another thread; give each thread its own");
-    struct Free {
-        std::atomic_flag& flag;
-        ~Free() { flag.clear(std::memory_order_release); }
-    } free{stream.busy};
+}
+void release_stream(Stream& stream) { stream.busy.clear(std::memory_order_release); }
+
+void step_held(Stream& stream, int first) {
+    if (first < 0 || size_t(first) > stream.links.size()) fail("the stream has %zu links; came %d", stream.links.size(), first);
     for (size_t i = size_t(first); i < stream.links.size(); ++i) stream.links[i]->go();
 }
 

@@ -106,8 +106,8 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
 
 def test_a_second_thread_is_refused(folder: Path) -> None:
     session = runtime.load(folder).session()
-    session._acquire(False)  # as if a thread were inside
-    for act in (lambda: session.step([4]), lambda: session.run([[4]])):
+    assert session._hold() == 0  # as if a thread were inside
+    for act in (lambda: session.step([4]), lambda: session.step(np.array([4])), lambda: session.run([[4]])):
         with pytest.raises(RecellError, match="another thread"):
             act()
     session._release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from threading import Lock
 from typing import Any, NoReturn
 
 import numpy as np
@@ -30,8 +29,7 @@ class Session:
         self._steps = make_steps(network, self.streams)
         self._x, self._scores = self._steps.x, self._steps.scores
         self._shape, self._dtype = self._x.shape, self._x.dtype
-        busy = Lock()
-        self._acquire, self._release = busy.acquire, busy.release
+        self._quick, self._hold, self._release = self._steps.quick, self._steps.hold, self._steps.release
 
     def step(self, x: ArrayLike, out: Array | None = None) -> Array:
         """The logits (streams, V) after x: token numbers (streams,), or embedded inputs (streams, input).
@@ -42,26 +40,28 @@ class Session:
         if out is not None and (not isinstance(out, np.ndarray) or out.shape != self._scores.shape):
             came = getattr(out, "shape", type(out).__name__)
             raise ShapeError(f"out is an array of the shape {self._scores.shape}; came {came}")
-        if not self._acquire(False):
+        scores = self._quick(x)
+        if scores is None:
+            scores = self._step(x)
+        if out is None:
+            return scores
+        out[...] = scores
+        return out
+
+    def _step(self, x: ArrayLike) -> Array:
+        """The same for an x of any form, with an error that says what does not fit."""
+        if self._hold() < 0:
             self._refuse()
         try:
-            if type(x) is np.ndarray and x.dtype is self._dtype and x.shape == self._shape:  # as it must be: nothing to look at
-                self._x[...] = x
-                code = self._steps.step_embedded()
-            else:
-                code = self._take(x)()
-            if code < 0:
+            if self._take(x)() < 0:
                 self._steps.failed()
-            if out is None:
-                return self._scores
-            out[...] = self._scores
-            return out
+            return self._scores
         finally:
             self._release()
 
     def run(self, xs: ArrayLike) -> Array:
         """The logits (T, streams, V) of T steps: numbers (T, streams), or embedded inputs (T, streams, input)."""
-        if not self._acquire(False):
+        if self._hold() < 0:
             self._refuse()
         try:
             return self._network.scores(self._advance(self._embedded(np.asarray(xs))))
@@ -70,9 +70,6 @@ class Session:
 
     def _take(self, x: ArrayLike) -> Callable[[], int]:
         """x into the session's buffers; returns the step to run on them."""
-        if type(x) is list and len(x) == self.streams == 1 and type(x[0]) is int and 0 <= x[0] < self._network.vocabulary_size:
-            self._steps.numbers[0] = x[0]
-            return self._steps.step
         array = np.asarray(x)[None]
         if np.issubdtype(array.dtype, np.integer):
             self._steps.numbers[...] = self._numbers(array)[0]

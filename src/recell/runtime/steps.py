@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import NoReturn, Protocol
 
 import numpy as np
 
 from recell.compiler.backends.cpu.backend import CpuKernel
+from recell.compiler.backends.cpu.quick import QuickCall
 from recell.compiler.backends.cpu.stream import Stream
 from recell.runtime.network import Array, Network, States
 
@@ -18,6 +20,17 @@ class Steps(Protocol):
     x: Array
     scores: Array
     states: list[States]  # one entry per layer; moved on, and to be written, in place
+
+    def hold(self) -> int:
+        """Refuses other threads until `release`; negative where another holds the streams."""
+        ...
+
+    def release(self) -> object: ...
+
+    @property
+    def quick(self) -> QuickCall:
+        """x -> scores: a whole step, held and released. None where x has not the very form that it takes: nothing moved."""
+        ...
 
     def step(self) -> int:
         """Reads the rows of the embedding that `numbers` names. Negative: `failed` raises why, and no state has moved."""
@@ -60,6 +73,13 @@ class NativeSteps(_Buffers):
             self._stream.add(network.packed_output, streams, {("input", 0): y, ("y", 0): self.scores})
         # The native calls themselves: a method around them would cost as much as a small step's arithmetic.
         self.step, self.step_embedded, self.failed = self._stream.run, self._stream.run_from_input, self._stream.failed
+        self.hold, self.release = self._stream.hold, self._stream.release
+        self._quick = self._stream.quick(self.numbers, self.x, self.scores)
+        self.quick: QuickCall = self._quick.call if self._quick else no_quick_step
+
+
+def no_quick_step(x: object) -> None:
+    """Takes nothing: every step goes the ordinary way."""
 
 
 class PlainSteps(_Buffers):
@@ -69,6 +89,12 @@ class PlainSteps(_Buffers):
         super().__init__(network, streams)
         self._network = network
         self.scores = np.zeros((streams, network.vocabulary_size), network.dtype)
+        self._busy = Lock()
+        self.release = self._busy.release
+        self.quick: QuickCall = no_quick_step
+
+    def hold(self) -> int:
+        return 0 if self._busy.acquire(blocking=False) else -1
 
     def step(self) -> int:
         self.x[...] = self._network.embedding[self.numbers]

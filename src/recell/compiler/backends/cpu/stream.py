@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recell.compiler.backends.cpu.emitter import Emitter
 from recell.compiler.backends.cpu.library import CallArguments, Program, check, load, share_team, thread_count
+from recell.compiler.backends.cpu.quick import QuickStep, is_available
 from recell.compiler.backends.cpu.storage import SLOT_ROW, SLOT_VECTOR, Layout
 from recell.compiler.backends.cpu.workspace import Block
 
@@ -51,14 +52,15 @@ def packed_affine(weight: Array, bias: Array, *, halves: bool = False) -> Packed
     return Packed(emitter.finish(len(layout.buffers)), layout, values)
 
 
-SHORT = 1 << 19  # bytes of weights read by a step (some 20 us): below, letting other Python threads run costs more than it gives
+SHORT = 1 << 21  # bytes of weights read by a step (some 40 us): below, letting other Python threads run costs more than it gives
 
 
 class Stream:
     """A chain of links over buffers of its own.
 
-    `run` runs all links, `run_from_input` all but the first, which is then a table's: 0, or a negative number for `failed`. Their
-    arguments are made once, because making them costs as much as a small step.
+    `run` runs all links, `run_from_input` all but the first, which is then a table's: 0, or a negative number for `failed`. Who
+    calls them holds the stream: `hold`, negative where another does, and `release`. Arguments are made once, because making them
+    costs as much as a small step.
     """
 
     def __init__(self) -> None:
@@ -76,11 +78,21 @@ class Stream:
             self._free(pointer)
 
     def _bind_calls(self, library: ctypes.CDLL) -> None:
-        calls = ctypes.PyDLL(library._name) if self._bytes <= SHORT else library  # a PyDLL lets no other thread run
-        step = calls["rc_stream_step"]  # a function object of its own, without conversions
+        alone = ctypes.PyDLL(library._name)  # lets no other thread run
+        step = (alone if self._is_short else library)["rc_stream_step_held"]  # a function object of its own, without conversions
         pointer = ctypes.c_void_p(self._pointer)
+        self.hold: Callable[[], int] = partial(alone["rc_stream_hold"], pointer)
+        self.release: Callable[[], int] = partial(alone["rc_stream_release"], pointer)
         self.run: Callable[[], int] = partial(step, pointer, ctypes.c_int(0))
         self.run_from_input: Callable[[], int] = partial(step, pointer, ctypes.c_int(1))
+
+    @property
+    def _is_short(self) -> bool:
+        return self._bytes <= SHORT
+
+    def quick(self, numbers: Array, x: Array, scores: Array) -> QuickStep | None:
+        """The step as one built-in call, where Python has such and the step is short; made when all links are there."""
+        return QuickStep(self._pointer, numbers, x, scores) if self._is_short and is_available() else None
 
     @staticmethod
     def failed() -> NoReturn:
