@@ -42,7 +42,7 @@ test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 check: setup
-	$(BIN)/ruff check --output-format concise src tests examples benchmarks
+	$(BIN)/ruff check --output-format concise src tests examples
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q -n $(JOBS) --doctest-modules src
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m 'not slow' tests/test_house.py tests/graph tests/language
@@ -58,7 +58,8 @@ isa clang neon: setup
 	PYTHON=$(BIN)/python JOBS=$(JOBS) .ci/$@
 
 bench: setup
-	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable '.[bench]'
+	$(BIN)/python -m recell bench $(BENCH)
 
 wheel: setup
 	$(BIN)/python -m pip wheel --no-build-isolation --no-deps --wheel-dir dist .

@@ -12,23 +12,23 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
-import statistics
 import time
 from pathlib import Path
-from pydoc_data.topics import topics
 
 import torch
-from torch import Tensor, nn
 
-from recell import cells
-from recell.data import Streams, Vocabulary, WittenBell, fold
+from recell.bench.questions.language_model import (
+    BATCH_SIZE,
+    EMBEDDING_SIZE,
+    HIDDEN_SIZE,
+    LEARNING_RATE,
+    WINDOW,
+    reference_text,
+    step_seconds,
+)
+from recell.data import WittenBell, fold
 from recell.tasks import LanguageModel
-from recell.tasks.language_model import LanguageLearner, Network
-from recell.training import Plan, Training
 
-HIDDEN_SIZE, EMBEDDING_SIZE, BATCH_SIZE, WINDOW = 256, 128, 32, 100
-LEARNING_RATE = 4e-3
-WARM, TIMED, ROUNDS = 3, 6, 4  # steps that do not count, steps that do, and how often both sides take turns
 LINE = 79
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     """Train, compare, write."""
     arguments = parsed()
     began = time.perf_counter()
-    train, held_out = reference_text()
+    train, held_out = split(reference_text())
     print(f"Python's language reference: {len(train) + len(held_out):,} characters, the last {len(held_out):,} held out")
     model = LanguageModel(
         cell="LSTM", hidden_size=HIDDEN_SIZE, embedding_size=EMBEDDING_SIZE, batch_size=BATCH_SIZE, window=WINDOW,
@@ -67,9 +67,8 @@ def forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def reference_text() -> tuple[str, str]:
-    """All topics one after the other: the first 90 % to learn from, the last 10 % to be measured on."""
-    text = "".join(topics.values())
+def split(text: str) -> tuple[str, str]:
+    """The first 90 % to learn from, the last 10 % to be measured on."""
     cut = len(text) * 9 // 10
     return text[:cut], text[cut:]
 
@@ -86,57 +85,11 @@ def compare_losses(model: LanguageModel, train: str, held_out: str) -> None:
 
 def compare_speeds(train: str) -> None:
     """Characters per second of a whole training step, recell's LSTM and torch.nn.LSTM taking turns; medians."""
-    vocabulary = Vocabulary.of_text(train)
-    numbers = vocabulary.encode(train)
-    recell_net = Network(
-        cells.get("LSTM"), len(vocabulary), embedding_size=EMBEDDING_SIZE, hidden_size=HIDDEN_SIZE
-    )  # fmt: skip
-    sides = {"recell LSTM": stepper(recell_net, numbers), "torch.nn.LSTM": stepper(TorchNetwork(len(vocabulary)), numbers)}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(ROUNDS):
-        for name, step in sides.items():
-            for number in range(WARM + TIMED):
-                taken = step()
-                if number >= WARM:
-                    seconds[name].append(taken)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    medians = step_seconds(train)
     print(f"\n{f'training, {torch.get_num_threads()} threads, medians':<34}{'characters per second':>30}")
     for name, median in medians.items():
         print(f"{name:<34}{BATCH_SIZE * WINDOW / median:30,.0f}")
     print(f"{'recell / torch':<34}{medians['torch.nn.LSTM'] / medians['recell LSTM']:29.2f}x")
-
-
-def stepper(network: nn.Module, numbers):
-    """A function that makes one step of the training loop and returns its seconds."""
-    streams = Streams(numbers, batch_size=BATCH_SIZE, window=WINDOW)
-    learner = LanguageLearner(network, streams, None, unit="characters", window=WINDOW)
-    training = Training(learner, Plan(steps=10**9, learning_rate=LEARNING_RATE))
-
-    def step() -> float:
-        began = time.perf_counter()
-        training.step()
-        return time.perf_counter() - began
-
-    return step
-
-
-class TorchNetwork(nn.Module):
-    """The same model on torch.nn.LSTM."""
-
-    def __init__(self, vocabulary_size: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary_size, EMBEDDING_SIZE)
-        self.recurrent = nn.LSTM(EMBEDDING_SIZE, HIDDEN_SIZE)
-        self.output = nn.Linear(HIDDEN_SIZE, vocabulary_size)
-
-    def forward(self, tokens: Tensor, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        before = (state["h"], state["c"]) if state else None
-        y, (h, c) = self.recurrent(self.embedding(tokens), before)
-        return self.output(y), {"h": h.detach(), "c": c.detach()}
-
-    def loss(self, tokens: Tensor, targets: Tensor, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, after = self(tokens, state)
-        return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), after
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "recell"
 # Top to bottom, the order in which data flows (docs/layout.md): a layer imports only from layers above it.
 LAYERS = (
     "_version", "errors", "graph", "language", "cells", "compiler", "by_hand", "data", "decoding", "runtime",
-    "nn", "training", "tasks", "worked", "explain", "cli",
+    "nn", "training", "tasks", "worked", "explain", "bench", "cli",
 )  # fmt: skip
 # A method asks a later layer when it is called, never when it is imported. Each is explained in docs/layout.md.
 ASKED_LATER = {("recell.language.cell", "recell.compiler.plan")}

@@ -1,4 +1,5 @@
-"""The command line: ``recell train``, ``generate``, ``evaluate``, ``predict``, ``cells``, ``doctor``."""
+"""The command line: ``recell train``, ``generate``, ``evaluate``, ``predict``, ``cells``, ``doctor``,
+``bench``."""
 
 from __future__ import annotations
 

@@ -143,6 +143,24 @@ def doctor(as_json: Json = False) -> None:
     _print(examine(), as_json)
 
 
+@app.command(epilog="Example: recell bench training kernel")
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run; without: every one.", metavar="[NAME]...")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Say which there are and what each asks.")] = False,
+    full: Annotated[bool, typer.Option("--all", help="The full shapes too, however long they take.")] = False,
+    out: Annotated[Path, typer.Option(help="The folder for NAME.json and NAME.md.", metavar="DIR")] = Path("benchmarks/results"),
+    threads: Annotated[int, typer.Option(help="Threads to compute with.", min=1)] = 2,
+    as_json: Json = False,
+) -> None:
+    """Measure recell beside torch.nn, ONNX Runtime, OpenVINO and JAX on this machine."""
+    from recell.cli.measuring import list_benchmarks, measure
+
+    if listed:
+        _print(list_benchmarks(), as_json)
+    else:
+        measure(names or [], out, threads=threads, full=full, as_json=as_json)
+
+
 def _print(report: dict[str, Any], as_json: bool) -> None:
     """A report as one line of JSON, or as names and values for people."""
     if as_json:

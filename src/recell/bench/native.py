@@ -1,0 +1,88 @@
+"""Kernels entered again and again: the native calls of a cell's passes, with the buffers of their first run."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recell import cells
+from recell.bench.timing import Step
+from recell.compiler.backends.cpu import library
+from recell.compiler.backends.cpu.assemble import Assembled
+from recell.compiler.backends.cpu.backend import CpuKernel, Key
+from recell.compiler.backends.cpu.workspace import Block
+from recell.compiler.build import Call, Gradients, Variant
+
+Shape = tuple[int, int, int, int]  # T, B, input, hidden
+
+
+class _Recorder(library.Program):
+    """Runs another program, and keeps how."""
+
+    def __init__(self, program: library.Program, entries: list[Step]) -> None:
+        self._program, self._entries = program, entries
+
+    def __del__(self) -> None:
+        """The program is freed by its owner."""
+
+    def run(self, addresses: Any, call: library.CallArguments) -> None:
+        program, pointers, arguments = self._program, self._program.pointers(addresses), ctypes.byref(call)
+        program.run(addresses, call)
+        enter = library.load().rc_run
+        self._entries.append(lambda: library.check(enter(program.pointer, pointers, arguments)))
+
+
+class RecordingKernel(CpuKernel):
+    """A kernel whose native calls can be made again, each on the buffers that it had, in the order of the first run."""
+
+    def __init__(self, cell: Any, sizes: dict[str, int], dtype: str) -> None:
+        super().__init__(cell, sizes, dtype, Variant())
+        self.entries: list[Step] = []
+        self._alive: list[Any] = []
+
+    def _run(self, assembled: Assembled, call: Call, found: Mapping[Key, Any], inside: Mapping[Key, int]) -> None:
+        self._alive.append(found)
+        super()._run(dataclasses.replace(assembled, program=_Recorder(assembled.program, self.entries)), call, found, inside)
+
+    def _workspace(self, assembled: Assembled, steps: int, rows: int) -> tuple[Block, dict[Key, int]]:
+        found = super()._workspace(assembled, steps, rows)
+        self._alive.append(found[0])
+        return found
+
+
+@dataclasses.dataclass
+class Passes:
+    """A cell's native passes on fixed buffers."""
+
+    forward: Step  # keeps nothing for gradients
+    training: Step  # forward with its stash, then backward: x, initial states and all parameters
+    y: Any  # what `forward` writes
+    gradients: Gradients  # what `training` writes
+    kernel: RecordingKernel  # keeps the buffers alive
+    operations: float  # floating point operations of the products in `forward`; training has three times as many
+
+
+def passes(kind: str, shape: Shape, dtype: str = "float32") -> Passes:
+    """The passes of one of recell's cells at a shape; the same seed gives the same numbers for every dtype."""
+    steps, rows, inputs, hidden = shape
+    cell, random = cells.get(kind), np.random.default_rng(0)
+    sizes = cell.resolve(inputs, hidden, {})
+    kernel = RecordingKernel(cell, sizes, dtype)
+
+    def array(*dims: int) -> Any:
+        return random.standard_normal(dims).astype(np.float32)
+
+    bound = hidden**-0.5  # as torch.nn draws its parameters
+    parameters = tuple(random.uniform(-bound, bound, p.shape).astype(np.float32) for p in cell.parameters(sizes))
+    states = tuple(array(rows, size) for size in cell.state_sizes(sizes))
+    call = Call(array(steps, rows, inputs), states, parameters)
+    y = kernel.forward(call, save=False).y
+    kept = kernel.forward(call, save=True)
+    gradients = kernel.backward(kept.saved, array(*y.shape), tuple(array(*state.shape) for state in states))
+    forward, saving, backward = kernel.entries
+    products = sum(parameter.size for parameter in parameters if parameter.ndim == 2)
+    return Passes(forward, lambda: (saving(), backward()), y, gradients, kernel, 2.0 * steps * rows * products)

@@ -1,0 +1,82 @@
+"""How time is taken: sides that take turns, the processor's peak, processes of their own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recell.compiler.backends.cpu import library
+from recell.errors import RecellError, message
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every benchmark is told."""
+
+    threads: int = 2
+    full: bool = False  # the full shapes too, however long they take
+
+
+def take_turns(
+    sides: Mapping[str, Step],
+    *,
+    rounds: int,
+    warm: int = 2,
+    runs: int = 1,
+    settle: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of every run that counts, by side. In each round every side has its turn: a slow moment of the machine meets all.
+
+    A turn is `settle` runs that do not count (for sides with threads of their own, which may still be spinning from the turn
+    before), then `runs` that do. The first `warm` rounds do not count.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(warm + rounds):
+        for name, step in sides.items():
+            for run in range(settle + runs):
+                start = clock()
+                step()
+                seconds = clock() - start
+                if number >= warm and run >= settle:
+                    taken[name].append(seconds)
+    return taken
+
+
+def medians(taken: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The median of each side."""
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def peak(threads: int, times: int = 20) -> float:
+    """The best FMA rate seen, in float32 operations a second; one measurement takes about 30 ms."""
+    return max(library.load().rc_fma_peak(threads, 0) for _ in range(times)) * 1e9
+
+
+def in_child(target: str, *arguments: Any, environment: Mapping[str, str] | None = None) -> Any:
+    """What ``module:function`` returns for these arguments in a fresh process; both must be known to JSON."""
+    command = [sys.executable, "-m", "recell.bench.timing", target, json.dumps(arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
+    if ran.returncode != 0:
+        lines = ran.stderr.strip().splitlines() or ["no word of why"]
+        raise RecellError(message(f"{target} failed in a process of its own: {lines[-1]}"))
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def _child(target: str, arguments: str) -> None:
+    module, _, function = target.partition(":")
+    print(json.dumps(getattr(importlib.import_module(module), function)(*json.loads(arguments))))
+
+
+if __name__ == "__main__":
+    _child(*sys.argv[1:])
