@@ -16,7 +16,7 @@
 #define RC_API __attribute__((visibility("default")))
 #endif
 
-#define RC_ABI_VERSION 1
+#define RC_ABI_VERSION 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -94,6 +94,7 @@ typedef struct {
     int threads;                /* logical parts; fixes the bits of the result */
     int keep_packs;             /* packs is already filled: skip packing */
     void* packs;                /* rc_pack_bytes bytes, 64-byte aligned; NULL: from the pool */
+    int64_t first_step;         /* the number of step 0, for coins: a call may be a part of a sequence */
 } rc_call;
 
 /* 0, or a negative number. */

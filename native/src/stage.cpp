@@ -269,7 +269,7 @@ template <class T> class StageRun {
         const Span& span = *tile_.span;
         const uint32_t number = uint32_t(point.immediate >> 1);
         const double rate = operand(point.operand[1]).value;
-        CoinRow coin{0, uint32_t(d.width == stage_.width ? unit_ : 0), uint32_t(point.immediate & 1 ? span.step : 0),
+        CoinRow coin{0, uint32_t(d.width == stage_.width ? unit_ : 0), uint32_t(point.immediate & 1 ? run_.call.first_step + span.step : 0),
                      uint64_t(rate <= 0 ? 0 : std::min(rate, 1.0) * 4294967296.0)};
         const uint32_t hash = coin_mix(run_.coin_hash ^ number);
         for (int64_t r = 0; r < tile_.rows; ++r) {

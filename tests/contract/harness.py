@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from recell.compiler.build import Call, Coins, Variant, build
+from recell.compiler.segments import SegmentedKernel
 from recell.language.cell import Cell
 from tests.contract.descriptions import BACKENDS, DIFFERENCES, TOLERANCE, cell_named, description_of
 
@@ -166,9 +167,13 @@ def trace(case: Case, backend: str) -> dict[str, np.ndarray]:
     return {name: plain(value) for name, value in found.items()}
 
 
-def everything(case: Case, backend: str, dtype: str = "float64", library: str | None = None) -> dict[str, np.ndarray]:
-    """Forward and all gradients of sum(y * dy) + sum(states * dstates), by name."""
+def everything(
+    case: Case, backend: str, dtype: str = "float64", library: str | None = None, segment: int | None = None
+) -> dict[str, np.ndarray]:
+    """Forward and all gradients of sum(y * dy) + sum(states * dstates), by name; `segment` steps at a time where given."""
     kernel, how = _kernel(case, backend, dtype), BACKENDS[backend]
+    if segment is not None:
+        kernel = SegmentedKernel(kernel, segment)
     call = _arrays(case, library or how.library, dtype)
     seeds = _arrays(replace(case, x=case.dy, states=case.dstates), library or how.library, dtype)
     if how.differentiates == "autograd":

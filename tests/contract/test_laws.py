@@ -59,6 +59,15 @@ def test_two_chunks_equal_the_whole_with_all_gradients(cell: str, backend: str) 
     agree(whole, everything(case, backend))
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("segment", [1, 2, 3, 9])
+def test_steps_computed_again_give_the_same_gradients(cell: str, variant: str, reverse: bool, segment: int) -> None:
+    """Of the stash, only the states of every k-th step are kept; the rest is run again, with the same coins."""
+    case = turned(case_of(cell, variant), reverse, True)
+    for backend in ("reference", "cpu"):
+        agree(everything(case, backend, segment=segment), everything(case, backend))
+
+
 def _in_padding(case: Case, value: float) -> Case:
     """What no row reaches, filled with `value`."""
     padding = np.arange(case.rows)[None] >= np.array(RAGGED)[:, None]

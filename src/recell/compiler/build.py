@@ -28,12 +28,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Coins:
-    """The key of the counter-based generator; `rows` are the rows' numbers before sorting (None: 0..N-1)."""
+    """The key of the counter-based generator; `rows` are the rows' numbers before sorting (None: 0..N-1), `first_step` is the
+    number of the call's first step, where it runs a part of a sequence."""
 
     seed: int
     layer: int
     direction: int
     rows: Array | None = None
+    first_step: int = 0
 
 
 @dataclass

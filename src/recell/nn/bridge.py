@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -25,6 +26,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recell.compiler.build import Call, Coins, Forward, Gradients, Kernel, Variant, backends, build, build_named
+from recell.compiler.segments import SegmentedKernel
 from recell.errors import DataError, RecellError, ShapeError
 from recell.language.cell import Cell
 
@@ -96,22 +98,22 @@ class Runner:
     """
 
     def __init__(self, cell: Cell, sizes: Mapping[str, int], backend: str = "auto", packing: Packing | None = None,
-                 products: str = "float32") -> None:
+                 products: str = "float32", recompute: int | None = None) -> None:
         if backend != "auto" and backend not in backends():
             raise DataError(f"there is no backend {backend!r}; there are: auto, {', '.join(backends())}")
-        self.cell, self.sizes, self.backend, self.products = cell, dict(sizes), backend, products
+        self.cell, self.sizes, self.backend, self.products, self.recompute = cell, dict(sizes), backend, products, recompute
         self.packing: Packing = packing or AsWritten()
         self.state_sizes = cell.state_sizes(self.sizes)
         self.output_size = cell.output_size(self.sizes)
         # The whole graph, not a number: any process can run an exported program that carries it.
-        self.plan = json.dumps({"cell": cell.to_json(), "sizes": self.sizes, "backend": backend, "products": products},
-                               sort_keys=True)
+        self.plan = json.dumps({"cell": cell.to_json(), "sizes": self.sizes, "backend": backend, "products": products,
+                                "recompute": recompute}, sort_keys=True)
         self._kernels: dict[Any, Kernel] = {}
         # The same layer with products in bf16; tensors stay float32. Made now: torch.compile could not make it later.
-        self.halved = Runner(cell, sizes, backend, packing, "bfloat16") if products == "float32" else self
+        self.halved = Runner(cell, sizes, backend, packing, "bfloat16", recompute) if products == "float32" else self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Runner, (self.cell, self.sizes, self.backend, self.packing, self.products)
+        return Runner, (self.cell, self.sizes, self.backend, self.packing, self.products, self.recompute)
 
     def _autocast_halves(self, x: Tensor) -> bool:
         """Whether autocast asks for bf16 where a kernel can give it."""
@@ -130,6 +132,7 @@ class Runner:
             return outputs[0], outputs[1:-1]
         transformed = torch._C._are_functorch_transforms_active()
         if transformed or self.backend_for(x.dtype, x.device) == "eager":
+            self._refuse_recompute(transformed)
             self._refuse_forward_mode((x, *states, *stored))
             return self.decompose(x, states, self.packing.unpack(stored), streams, place)
         if forward_ad._current_level >= 0:
@@ -140,6 +143,11 @@ class Runner:
         call = self.call(x, states, self.packing.unpack(stored), streams, place)
         result = self.kernel(x, streams).forward(call, save=False)
         return result.y, result.states
+
+    def _refuse_recompute(self, transformed: bool) -> None:
+        if self.recompute and not transformed and torch.is_grad_enabled():
+            raise RecellError(f"recompute={self.recompute} is a kernel's, and these tensors run on torch's operators; "
+                              "write recompute=None, or use torch.utils.checkpoint")
 
     def kernel(self, x: Tensor, streams: Streams, input_gradient: bool = True) -> Kernel:
         """The kernel for these tensors, built at the first call of its kind."""
@@ -162,7 +170,8 @@ class Runner:
 
     def _build(self, backend: str, dtype: torch.dtype, variant: Variant) -> Kernel:
         name = "bfloat16" if backend == "cpu" and dtype == torch.float32 and self.products == "bfloat16" else name_of(dtype)
-        return _for_torch(build(self.cell, self.sizes, backend=backend, dtype=name, variant=variant), backend)
+        kernel = _for_torch(build(self.cell, self.sizes, backend=backend, dtype=name, variant=variant), backend)
+        return SegmentedKernel(kernel, self.recompute) if self.recompute and backend != "eager" else kernel
 
     def call(self, x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], streams: Streams,
              place: Place) -> Call:
@@ -372,7 +381,7 @@ def _as_numpy(call: Call) -> Call:
     def array(tensor: Tensor | None) -> Any:
         return None if tensor is None else tensor.detach().numpy()
 
-    coins = call.coins and Coins(call.coins.seed, call.coins.layer, call.coins.direction, array(call.coins.rows))
+    coins = call.coins and replace(call.coins, rows=array(call.coins.rows))
     return Call(x=array(call.x), states=tuple(array(s) for s in call.states),
                 parameters=tuple(array(p) for p in call.parameters), reverse=call.reverse, active=call.active,
                 mask=array(call.mask), reset=array(call.reset), elapsed=array(call.elapsed), coins=coins)
@@ -383,5 +392,6 @@ def runner_of(plan: str) -> Runner:
     """The runner that a plan's text describes: how an operator finds its kernel in any process."""
     described = json.loads(plan)
     products = described.get("products", "float32")  # a program exported before there were any others
-    return Runner(Cell.from_json(described["cell"]), described["sizes"], described["backend"], None, products)
+    cell = Cell.from_json(described["cell"])
+    return Runner(cell, described["sizes"], described["backend"], None, products, described.get("recompute"))
 

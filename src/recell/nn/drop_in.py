@@ -24,14 +24,18 @@ States = Tensor | tuple[Tensor, ...]
 
 
 class DropIn(Stack):
-    """torch.nn.RNNBase's part: stacked weights under torch's names. Abstract: a subclass is one of torch's modules."""
+    """torch.nn.RNNBase's part: stacked weights under torch's names. Abstract: a subclass is one of torch's modules.
+
+    Beside torch's arguments, `backend` and `recompute` are those of `Recurrent`.
+    """
 
     def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool,
-                 dropout: float, bidirectional: bool, proj_size: int, backend: str, device: Any, dtype: Any) -> None:
+                 dropout: float, bidirectional: bool, proj_size: int, backend: str, recompute: int | None,
+                 device: Any, dtype: Any) -> None:
         _check(input_size, hidden_size, num_layers, dropout, proj_size)
         cell = cell_of(mode, proj_size > 0)
         super().__init__(cell, input_size, hidden_size, num_layers, bidirectional=bidirectional,
-                         batch_first=batch_first, dropout=float(dropout), backend=backend,
+                         batch_first=batch_first, dropout=float(dropout), backend=backend, recompute=recompute,
                          sizes={"projection": proj_size} if proj_size else {},
                          packing=stacks_of(cell, mode, hidden_size, bias, proj_size > 0))
         self.mode, self.bias, self.proj_size = mode, bias, proj_size
@@ -100,9 +104,9 @@ class LSTM(DropIn):
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
                  batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
-                 device: Any = None, dtype: Any = None, *, backend: str = "auto") -> None:
+                 device: Any = None, dtype: Any = None, *, backend: str = "auto", recompute: int | None = None) -> None:
         super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-                         proj_size, backend, device, dtype)
+                         proj_size, backend, recompute, device, dtype)
 
 
 class GRU(DropIn):
@@ -110,9 +114,9 @@ class GRU(DropIn):
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
                  batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-                 device: Any = None, dtype: Any = None, *, backend: str = "auto") -> None:
+                 device: Any = None, dtype: Any = None, *, backend: str = "auto", recompute: int | None = None) -> None:
         super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-                         0, backend, device, dtype)
+                         0, backend, recompute, device, dtype)
 
 
 class RNN(DropIn):
@@ -120,9 +124,9 @@ class RNN(DropIn):
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
                  bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-                 device: Any = None, dtype: Any = None, *, backend: str = "auto") -> None:
+                 device: Any = None, dtype: Any = None, *, backend: str = "auto", recompute: int | None = None) -> None:
         super().__init__(_rnn_mode(nonlinearity), input_size, hidden_size, num_layers, bias, batch_first, dropout,
-                         bidirectional, 0, backend, device, dtype)
+                         bidirectional, 0, backend, recompute, device, dtype)
         self.nonlinearity = nonlinearity
 
 

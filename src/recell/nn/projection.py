@@ -51,7 +51,7 @@ def projection_of(cell: Cell, runner: Runner, hidden_size: int) -> Projection | 
     assert forced is not None
     others = {name: size for name, size in runner.sizes.items() if name not in ("input", "hidden") and name in found.cell.symbols}
     sizes = found.cell.resolve(forced.evaluate(runner.sizes), hidden_size, others)
-    return Projection(Runner(found.cell, sizes, runner.backend), found.products, found.kept)
+    return Projection(Runner(found.cell, sizes, runner.backend, recompute=runner.recompute), found.products, found.kept)
 
 
 def is_worth_a_table(symbols: int, tokens: int, width: int) -> bool:

@@ -30,18 +30,21 @@ class Recurrent(Stack):
     the end. `dropout` acts between layers in training. `sizes` gives the cell's further sizes. `residual` adds its input
     to the output of every layer after the first. `learn_initial_state` makes the missing initial state a parameter.
     `backend` "auto" is the CPU kernel for float32 and float64 tensors on the CPU and torch operators elsewhere.
+    `recompute=k` keeps the states of every k-th step alone for the backward pass and computes the steps between again: the
+    memory of k steps in place of all, for one more forward pass.
     """
 
     def __init__(self, cell: Cell | str, input_size: int, hidden_size: int, num_layers: int = 1, *,
                  bidirectional: bool = False, merge: str | None = "concat", reverse: bool = False,
                  batch_first: bool = False, dropout: float = 0.0, sizes: Mapping[str, int] | None = None,
                  residual: bool = False, learn_initial_state: bool = False, backend: str = "auto",
-                 device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
+                 device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+                 recompute: int | None = None) -> None:
         cell = as_cell(cell)
         _check_options(cell, num_layers, bidirectional, merge, reverse, dropout)
         super().__init__(cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, merge=merge,
                          reverse=reverse, batch_first=batch_first, dropout=float(dropout), sizes=sizes,
-                         residual=residual, backend=backend)
+                         residual=residual, backend=backend, recompute=recompute)
         if residual and num_layers > 1 and merge is None and bidirectional:
             raise DataError("residual=True needs one output; write merge=\"concat\", \"sum\", \"mul\" or \"ave\"")
         self.learn_initial_state = learn_initial_state

@@ -34,9 +34,10 @@ class Stack(nn.Module):
     def __init__(self, cell: Cell, input_size: int, hidden_size: int, num_layers: int, *, bidirectional: bool,
                  merge: str | None = "concat", reverse: bool = False, batch_first: bool, dropout: float,
                  sizes: Mapping[str, int] | None = None, residual: bool = False, backend: str = "auto",
-                 packing: Packing | None = None) -> None:
+                 packing: Packing | None = None, recompute: int | None = None) -> None:
         super().__init__()
-        self.cell = cell
+        _check_recompute(recompute, backend)
+        self.cell, self.recompute = cell, recompute
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bidirectional, self.merge, self.reverse = bidirectional, merge, reverse
         self.batch_first, self.dropout, self.residual, self.backend = batch_first, dropout, residual, backend
@@ -53,7 +54,7 @@ class Stack(nn.Module):
 
     def _runner(self, input_size: int, packing: Packing | None) -> Runner:
         sizes = self.cell.resolve(input_size, self.hidden_size, self._sizes)
-        return Runner(self.cell, sizes, self.backend, packing)
+        return Runner(self.cell, sizes, self.backend, packing, recompute=self.recompute)
 
     def _merged_size(self, size: int) -> int:
         return 2 * size if self.bidirectional and self.merge in ("concat", None) else size
@@ -174,6 +175,16 @@ class Stack(nn.Module):
 
     def _merged(self, outputs: Sequence[Tensor]) -> Tensor:
         return outputs[0] if len(outputs) == 1 else MERGES[self.merge or "concat"](outputs[0], outputs[1])
+
+
+def _check_recompute(recompute: object, backend: str) -> None:
+    if recompute is None:
+        return
+    if isinstance(recompute, bool) or not isinstance(recompute, int) or recompute < 1:
+        raise DataError(f"recompute is a number of steps, at least 1; came {recompute!r}; write recompute=64, or None")
+    if backend == "eager":
+        raise DataError(f"recompute={recompute} is a kernel's, and the eager backend keeps what autograd keeps; "
+                        "write backend=\"auto\", or use torch.utils.checkpoint")
 
 
 def suffix(layer: int, direction: int) -> str:

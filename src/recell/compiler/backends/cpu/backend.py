@@ -154,7 +154,7 @@ class CpuKernel:
         numbers = _whole_numbers(coins.rows)
         steps, rows = call.x.shape[:2]
         arguments = CallArguments(steps, rows, int(call.reverse), _address(active), _address(numbers),
-                                  coins.seed, coins.layer, coins.direction, thread_count(), 0, None)
+                                  coins.seed, coins.layer, coins.direction, thread_count(), 0, None, coins.first_step)
         assembled.program.run(pointers, arguments)
 
     # -- single steps -----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from recell.errors import RecellError
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 MODULE = "recell._native.librecell_native"  # no Python module: only the finder is asked where it lies
 
 # enum rc_slot
@@ -40,6 +40,7 @@ class CallArguments(ctypes.Structure):
         ("threads", c_int),
         ("keep_packs", c_int),
         ("packs", c_void_p),
+        ("first_step", c_int64),
     ]
 
 

@@ -181,7 +181,8 @@ class EagerKernel:
         numbers = torch.arange(rows, device=device) if coins.rows is None else torch.as_tensor(coins.rows, device=device)
         units = torch.arange(width, device=device)
         start = generator.prefix(coins.seed, coins.layer, coins.direction, op_number)
-        heads = generator.heads(start, numbers[:, None], units[None], t if per == "step" else 0, rate)
+        step = coins.first_step + t if per == "step" else 0
+        heads = generator.heads(start, numbers[:, None], units[None], step, rate)
         return heads.to(call.x.dtype)
 
     def _parameter_coin(self, graph: Graph, place: int, call: Call) -> Tensor:

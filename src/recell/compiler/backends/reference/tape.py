@@ -63,7 +63,7 @@ class Interpreter:
         numbers = np.arange(rows) if coins.rows is None else np.asarray(coins.rows)
         start = generator.prefix(coins.seed, coins.layer, coins.direction, number)
         heads = generator.heads(start, numbers.astype(np.int64)[:, None], np.arange(width, dtype=np.int64)[None],
-                                t if per == "step" else 0, rate)
+                                coins.first_step + t if per == "step" else 0, rate)
         return heads.astype(self.dtype)
 
     def _parameter_coin(self, node: Node, coins: Coins | None) -> Any:
