@@ -19,6 +19,7 @@ def test_one_cell(recell) -> None:
     assert data["equations"] == cell.equations() and data["latex"] == cell.latex() and data["states"] == "h, c"
     sizes = cell.resolve(64, 128)
     assert data["parameter_count"] == sum(a * b for a, b in ((*p.shape, 1, 1)[:2] for p in cell.parameters(sizes)))
+    assert data["stash_floats"] == cell.stash_floats(sizes) == 5 * 128
     for name in cells.names():
         assert recell("cells", name).code == 0
 

@@ -37,6 +37,7 @@ def describe_cell(named: str) -> dict[str, Any]:
         "states": ", ".join(state.name for state in cell.states),
         "parameters": ", ".join(f"{p.name} {'x'.join(map(str, p.shape)) or 'scalar'}" for p in parameters),
         "parameter_count": sum(_count(p.shape) for p in parameters),
+        "stash_floats": cell.stash_floats(sizes),
         "sizes": ", ".join(f"{name} {number}" for name, number in sizes.items()),
         "latex": cell.latex(),
     }
