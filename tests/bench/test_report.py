@@ -3,8 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from recell.bench.report import Report, against, examine, missing, table
+import pytest
 
+from recell.bench.report import Report, against, examine, missing, table
+from recell.bench.run import names
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 ROWS = [
     against("LSTM (1, 2, 3, 4)", "torch.nn", {"torch.nn": 0.3, "recell": 0.2}, at_least=1.4),
     missing("LSTM (1, 2, 3, 4)", "JAX lax.scan"),
@@ -38,3 +42,10 @@ def test_both_files_hold_the_same_figures(tmp_path: Path) -> None:
     text = as_markdown.read_text()
     assert text.startswith("# How long?\n") and table(ROWS) in text and "What bounds it" in text
     assert "FMA peak GF/s 234" in text and "threads 1" in text and "Figures of the module" in text
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_kept_in_the_repository_is_what_was_measured(path: Path) -> None:
+    """Tables are not edited by hand."""
+    assert path.with_suffix(".md").read_text() == Report.from_json(path.read_text()).markdown()
+    assert path.stem in names()

@@ -34,16 +34,18 @@ def take_turns(
     warm: int = 2,
     runs: int = 1,
     settle: int = 0,
+    rest: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of every run that counts, by side. In each round every side has its turn: a slow moment of the machine meets all.
 
-    A turn is `settle` runs that do not count (for sides with threads of their own, which may still be spinning from the turn
-    before), then `runs` that do. The first `warm` rounds do not count.
+    A turn is `settle` runs that do not count, then `runs` that do; before it all `rest` for some seconds, where sides have
+    threads of their own: those of the turn before would still be spinning. The first `warm` rounds do not count.
     """
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(warm + rounds):
         for name, step in sides.items():
+            time.sleep(rest)
             for run in range(settle + runs):
                 start = clock()
                 step()

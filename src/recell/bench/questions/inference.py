@@ -2,10 +2,11 @@
 
 One layer on one batch, all outputs given back: recell's and torch's modules under `torch.inference_mode`; ONNX Runtime by IO
 binding into a fixed buffer; OpenVINO compiled for the least latency, in float32, inputs and outputs shared. Every engine is
-told the same number of threads. Sides take turns in one process, medians; a side's first two runs of a turn do not count, for
-the others' threads may still be spinning.
+told the same number of threads. Sides take turns in one process, medians; all rest for 30 ms before each turn, whose first
+two runs do not count: the threads of the side before may still be spinning.
 
-What bounds it: `bound` is the ratio that no kernel of the same products can pass. Nothing was promised here.
+What bounds it: `bound` is the ratio that no kernel of the same products can pass; nothing was promised here. A single row
+reads every weight for one multiply-add, and is bound by the caches, not by the FMA peak.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from recell.bench.sides import Shape, optional, training_operations
 from recell.bench.timing import Options, Step, medians, peak, take_turns
 
 KIND = "module"
+REST = 0.03  # seconds
 SHAPES: tuple[Shape, ...] = ((100, 1, 128, 128), (100, 32, 64, 128), (100, 64, 256, 256), (50, 64, 512, 512))
 
 
@@ -43,7 +45,7 @@ def measure(kind: str, shape: Shape, threads: int) -> Iterator[Row]:
         sides["ONNX Runtime"] = onnx_run(model, threads, feeds, (steps, 1, batch, hidden))
     if model is not None and optional("openvino"):
         sides["OpenVINO"] = openvino_call(model, threads, feeds)
-    seconds = medians(take_turns(sides, rounds=9, warm=1, settle=2, runs=2))
+    seconds = medians(take_turns(sides, rounds=9, warm=1, settle=2, runs=2, rest=REST))
     what, best = f"{kind} {tuple(shape)}", peak(threads) / training_operations(kind, shape) * 3
     for name in ("torch.nn", "ONNX Runtime", "OpenVINO"):
         yield against(what, name, seconds) | {"bound": seconds[name] * best} if name in sides else missing(what, name)

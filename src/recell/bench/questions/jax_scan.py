@@ -31,6 +31,6 @@ def rows(options: Options) -> Iterator[Row]:
 
 def measure(what: str, kind: str, shape: Shape, threads: int) -> Row:
     sides = {"recell": training_step(getattr(rnn, kind)(*shape[2:]), *inputs_of(shape)), **jax_sides.training_steps(kind, shape)}
-    seconds = medians(take_turns(sides, rounds=7, warm=1, settle=1))
+    seconds = medians(take_turns(sides, rounds=7, warm=1, settle=1, rest=0.03))
     best = min((name for name in seconds if name != "recell"), key=lambda name: seconds[name])
     return against(what, best, seconds) | {"bound": seconds[best] * peak(threads) / training_operations(kind, shape)}

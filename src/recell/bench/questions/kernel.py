@@ -5,8 +5,8 @@ turns with them. Operations counted are those of the products, 2 T B G hidden (i
 and three times as many in training: what is computed point by point is not counted, and so the percentage holds its cost.
 
 What bounds it: a step's products and the cell's pointwise instructions share the two cores, and a loop over time has T
-boundaries at which a tile is filled and emptied. The fewer rows and units a step has, the more of it is that edge; an Elman
-cell has a quarter of an LSTM's products to hide it behind.
+boundaries at which a tile is filled and emptied. The fewer rows and units a step has, the more of it is that edge. A single
+row (B = 1) reads every weight for one multiply-add: there it is the caches that bound, not the FMA units.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def rows(options: Options) -> Iterator[Row]:
         sides |= jax_sides.training_steps("own", SHAPE)
     torch.compiler.config.force_disable_caches = True  # so that `first s` is what a new cell costs
     first = {name: seconds_of(step) for name, step in sides.items()}
-    seconds = medians(take_turns(sides, rounds=9, warm=1, settle=1))
+    seconds = medians(take_turns(sides, rounds=9, warm=1, settle=1, rest=0.03))
     for name in sides:
         if name != "recell":
             yield against(f"{tuple(SHAPE)}", name, seconds, at_least=PROMISED.get(name)) | {"first s": first[name]}

@@ -6,7 +6,10 @@ torch.nn's GRU and RNN have two speeds, and which one a process gets is settled 
 the highest.
 
 What bounds it: `bound` is the ratio of torch's time to the time that the products alone take at the FMA peak measured in the
-same process. No kernel of these products passes it; a row whose bound lies near what is promised can hardly keep the promise.
+same process. No kernel of these products passes it: where what is promised lies above it, the promise cannot be kept, and
+where it lies little below it, the kernel would have to run at the peak. At (1000, 8, 32, 32) the products of a time step,
+both ways, take 0.4 us (RNN) to 1.7 us (LSTM) at the peak; there the edges of 1000 steps, filling tiles of eight rows and
+waiting for the other thread, weigh more than the products.
 """
 
 from __future__ import annotations
