@@ -99,6 +99,9 @@ typedef struct {
 
 /* 0, or a negative number. */
 RC_API int rc_run(rc_program*, void* const* buffers, const rc_call*);
+/* Runs that know nothing of each other, such as two directions: side by side, each on its share of the threads, where each alone has too
+ * few rows for them all; else one after the other. All calls ask for the same threads. No run may write what another reads or writes. */
+RC_API int rc_run_all(int count, rc_program* const* programs, void* const* const* buffers, const rc_call* calls);
 
 /* --- output layer, softmax and cross-entropy in one ----------------------------------------------------------------------------------- */
 typedef struct {

@@ -107,6 +107,16 @@ int rc_run(rc_program* p, void* const* buffers, const rc_call* call) {
     });
 }
 
+int rc_run_all(int count, rc_program* const* programs, void* const* const* buffers, const rc_call* calls) {
+    return guarded([&] {
+        if (count < 0 || (count && (!programs || !buffers || !calls))) fail("rc_run_all: %d runs, and a list that is NULL", count);
+        std::vector<Program*> opened;
+        for (int i = 0; i < count; ++i) opened.push_back(&open(programs[i]));
+        run_programs(count, opened.data(), buffers, calls);
+        return 0;
+    });
+}
+
 int rc_linear_cross_entropy(const rc_loss_call* call) {
     return guarded([&] {
         if (!call) fail("rc_linear_cross_entropy: the call is NULL");

@@ -12,6 +12,9 @@ template <class T> class PreparedRun {
   public:
     PreparedRun(const Program&, void* const* buffers, const rc_call&);
     void go();
+    // One real thread's part of the work, `count` of them at the same time: at most `parts`, or 1.
+    void work(int id, int count);
+    int parts() const { return run_.parts; }
 
   private:
     Run<T> run_;

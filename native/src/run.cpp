@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <deque>
 
 #include "coin.h"
 #include "error.h"
@@ -183,6 +184,7 @@ PreparedRun<T>::PreparedRun(const Program& p, void* const* buffers, const rc_cal
 }
 
 template <class T> void PreparedRun<T>::go() { run_team(run_.parts, go_through<T>, &run_); }
+template <class T> void PreparedRun<T>::work(int id, int count) { go_through<T>(&run_, id, count); }
 
 template class PreparedRun<float>;
 template class PreparedRun<double>;
@@ -247,6 +249,60 @@ void run_program(Program& p, void* const* buffers, const rc_call& call) {
         PreparedRun<double>(p, buffers, call).go();
     else
         PreparedRun<float>(p, buffers, call).go();
+}
+
+namespace {
+
+constexpr int64_t rows_hiding_another = 24;  // rows of each part, above which a run has use for all threads
+
+// Whether a run leaves threads idle, or makes them meet for little: then it is better off with fewer.
+bool is_narrow(const Program& p, const rc_call& call) {
+    const int64_t widest = call.active && call.steps ? call.active[0] : call.rows;
+    return call.threads > 1 && widest < rows_hiding_another * call.threads && p.pack_bytes <= weights_worth_splitting;
+}
+
+// Several runs of one type on one team: thread `id` belongs to run id / parts. Where fewer threads come, each takes whole runs.
+template <class T> class SideBySide {
+  public:
+    SideBySide(int count, Program* const* programs, void* const* const* buffers, const rc_call* calls) : calls_(calls, calls + count) {
+        for (rc_call& call : calls_) call.threads = std::max(1, call.threads / count);
+        for (int i = 0; i < count; ++i) parts_ = std::max(parts_, runs_.emplace_back(*programs[i], buffers[i], calls_[size_t(i)]).parts());
+        threads_ = std::min(calls[0].threads, count * parts_);
+    }
+
+    void go() { run_team(threads_, [](void* self, int id, int count) { static_cast<SideBySide*>(self)->work(id, count); }, this); }
+
+  private:
+    void work(int id, int count) {
+        const int runs = int(runs_.size());
+        if (count < runs * parts_) {
+            for (int i = id; i < runs; i += count) runs_[size_t(i)].work(0, 1);
+            return;
+        }
+        PreparedRun<T>& run = runs_[size_t(id / parts_)];
+        if (id % parts_ < run.parts()) run.work(id % parts_, run.parts());
+    }
+
+    std::vector<rc_call> calls_;  // the runs refer to them
+    std::deque<PreparedRun<T>> runs_;
+    int parts_ = 1, threads_ = 1;
+};
+
+}  // namespace
+
+void run_programs(int count, Program* const* programs, void* const* const* buffers, const rc_call* calls) {
+    bool narrow = count > 1;
+    for (int i = 0; i < count; ++i) {
+        check_run(*programs[i], buffers[i], calls[i]);
+        narrow = narrow && is_narrow(*programs[i], calls[i]) && programs[i]->dtype == programs[0]->dtype && calls[i].threads == calls[0].threads;
+    }
+    if (!narrow) {
+        for (int i = 0; i < count; ++i) run_program(*programs[i], buffers[i], calls[i]);
+    } else if (programs[0]->dtype) {
+        SideBySide<double>(count, programs, buffers, calls).go();
+    } else {
+        SideBySide<float>(count, programs, buffers, calls).go();
+    }
 }
 
 double fma_peak(int threads, int dtype) {

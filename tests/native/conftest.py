@@ -50,7 +50,11 @@ class Hand:
     def point(self, op, destination, a=-1, b=-1, c=-1, immediate=0):
         return self.program.point(op, destination, a, b, c, immediate)
 
-    def run(
+    def run(self, steps, rows, **options):
+        run = self.bound(steps, rows, **options)
+        self.program.run(run.addresses, run.call)
+
+    def bound(
         self,
         steps,
         rows,
@@ -81,7 +85,7 @@ class Hand:
             packs,
         )
         addresses = [a.ctypes.data for a in self.arrays] + [None] * (64 - len(self.arrays))
-        self.program.run(addresses, call)
+        return library.Run(self.program, addresses, call, (self.arrays, active, row_numbers))
 
 
 class Numbers:

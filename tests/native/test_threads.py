@@ -37,9 +37,15 @@ class Layer:
         hand.product(x, y, self.product)
 
     def run(self, **options):
+        self.clear()
+        self.hand.run(*self.sizes, **options)
+        return self.results()
+
+    def clear(self):
         for array in (self.y, self.product, self.total):
             array[:] = np.nan
-        self.hand.run(*self.sizes, **options)
+
+    def results(self):
         return self.y.copy(), self.product.copy(), self.total.copy()
 
 
@@ -173,6 +179,45 @@ def test_ragged_rows_are_shared_by_length(hand, numbers, assert_same, own_pool):
         assert np.isnan(layer.y[t, active[t] :]).all() and not np.isnan(layer.y[t, : active[t]]).any()
     for again, before in zip(layer.run(threads=3, active=active), first, strict=True):
         assert_same(again, before)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("threads", (1, 2, 3, 5))
+@pytest.mark.parametrize("alone", (False, True))
+def test_runs_side_by_side(
+    dtype, make_hand, numbers, assert_close, assert_same, native, own_pool, pointer, sizes, threads, alone
+):
+    """Each run of several is what it is by itself, and has the same bits again, on a whole team or on one thread."""
+    steps, rows, hidden = sizes
+    layers = [Layer(make_hand(dtype), numbers, *s) for s in (sizes, (steps + 3, rows + 1, hidden), (steps, rows, hidden + 9))]
+    expected = [layer.run() for layer in layers]
+
+    def together(count):
+        for layer in layers[:count]:
+            layer.clear()
+        library.run_all([layer.hand.bound(*layer.sizes, threads=threads) for layer in layers[:count]])
+        return [layer.results() for layer in layers[:count]]
+
+    for count in (1, 2, 3):
+        first = together(count)
+        kept = lone_team(native, pointer) if alone else None
+        for found, wanted, again in zip(first, expected, together(count), strict=False):
+            for array, other, bits in zip(found, wanted, again, strict=True):
+                assert_close(array, other, 20)
+                assert_same(bits, array)
+        native.rc_set_team(None, None, None)
+        assert kept or not alone
+
+
+def test_a_bad_run_among_several_is_refused_before_any_has_begun(dtype, make_hand, numbers, own_pool):
+    layers = [Layer(make_hand(dtype), numbers, 5, 2, 30) for _ in range(2)]
+    for layer in layers:
+        layer.clear()
+    runs = [layer.hand.bound(*layer.sizes, threads=2) for layer in layers]
+    runs[1] = runs[1]._replace(addresses=[None] * 64)
+    with pytest.raises(library.RecellError, match="is NULL"):
+        library.run_all(runs)
+    assert all(np.isnan(layer.y).all() for layer in layers)
 
 
 def test_thread_count(monkeypatch):

@@ -44,14 +44,12 @@ class RecordingKernel(CpuKernel):
         self.entries: list[Step] = []
         self._alive: list[Any] = []
 
-    def _run(self, assembled: Assembled, call: Call, found: Mapping[Key, Any], inside: Mapping[Key, int]) -> None:
-        self._alive.append(found)
-        super()._run(dataclasses.replace(assembled, program=_Recorder(assembled.program, self.entries)), call, found, inside)
-
-    def _workspace(self, assembled: Assembled, steps: int, rows: int) -> tuple[Block, dict[Key, int]]:
-        found = super()._workspace(assembled, steps, rows)
-        self._alive.append(found[0])
-        return found
+    def _bound(
+        self, assembled: Assembled, call: Call, found: Mapping[Key, Any], inside: Mapping[Key, int], block: Block
+    ) -> library.Run:
+        run = super()._bound(assembled, call, found, inside, block)
+        self._alive.append(run.kept)
+        return run._replace(program=_Recorder(run.program, self.entries))
 
 
 @dataclasses.dataclass

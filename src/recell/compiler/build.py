@@ -81,6 +81,18 @@ class Kernel(Protocol):
     def trace(self, call: Call) -> dict[str, Array]: ...
 
 
+def forward_all(kernel: Kernel, calls: Sequence[Call], *, save: bool) -> list[Forward]:
+    """The forward passes of calls that know nothing of each other, such as two directions: at once where the kernel can."""
+    at_once = getattr(kernel, "forward_all", None)
+    return at_once(calls, save=save) if at_once else [kernel.forward(call, save=save) for call in calls]
+
+
+def backward_all(kernel: Kernel, saved: Sequence[Any], seeds: Sequence[tuple[Array, tuple[Array, ...]]]) -> list[Gradients]:
+    """Their gradients; `seeds` are (dy, dstates) of each."""
+    at_once = getattr(kernel, "backward_all", None)
+    return at_once(saved, seeds) if at_once else [kernel.backward(s, *seed) for s, seed in zip(saved, seeds, strict=True)]
+
+
 def backends() -> tuple[str, ...]:
     """The names of the backends: the folders in compiler/backends."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(_backends.__path__) if m.ispkg))

@@ -25,7 +25,19 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from recell.compiler.build import Call, Coins, Forward, Gradients, Kernel, Variant, backends, build, build_named
+from recell.compiler.build import (
+    Call,
+    Coins,
+    Forward,
+    Gradients,
+    Kernel,
+    Variant,
+    backends,
+    backward_all,
+    build,
+    build_named,
+    forward_all,
+)
 from recell.compiler.segments import SegmentedKernel
 from recell.errors import DataError, RecellError, ShapeError
 from recell.language.cell import Cell
@@ -56,6 +68,14 @@ class Place(NamedTuple):
     layer: int = 0
     direction: int = 0
     reverse: bool = False
+
+
+class Way(NamedTuple):
+    """One way through a sequence: its initial states (N, size), the stored parameters that it reads, and where it is."""
+
+    states: Sequence[Tensor]
+    stored: Sequence[Tensor]
+    place: Place
 
 
 class Packing(Protocol):
@@ -124,25 +144,33 @@ class Runner:
 
     def __call__(self, x: Tensor, states: Sequence[Tensor], stored: Sequence[Tensor], streams: Streams,
                  place: Place) -> tuple[Tensor, Sequence[Tensor]]:
+        return self.all(x, [Way(states, stored, place)], streams)[0]
+
+    def all(self, x: Tensor, ways: Sequence[Way], streams: Streams) -> list[tuple[Tensor, Sequence[Tensor]]]:
+        """y and the new states of every way over one x; a kernel runs them side by side where that is faster."""
         if self._autocast_halves(x):
-            return self.halved(x, states, stored, streams, place)
+            return self.halved.all(x, ways, streams)
         if torch.compiler.is_compiling():
-            outputs = torch.ops.recell.forward(self.plan, x, list(states), list(self.packing.unpack(stored)),
-                                               *streams.tensors(), *place, False, True)
-            return outputs[0], outputs[1:-1]
+            return [self._operator(x, way, streams) for way in ways]
         transformed = torch._C._are_functorch_transforms_active()
         if transformed or self.backend_for(x.dtype, x.device) == "eager":
             self._refuse_recompute(transformed)
-            self._refuse_forward_mode((x, *states, *stored))
-            return self.decompose(x, states, self.packing.unpack(stored), streams, place)
+            for way in ways:
+                self._refuse_forward_mode((x, *way.states, *way.stored))
+            return [self.decompose(x, w.states, self.packing.unpack(w.stored), streams, w.place) for w in ways]
+        tensors = [t for way in ways for t in (*way.states, *way.stored)]
         if forward_ad._current_level >= 0:
-            self._refuse_forward_mode((x, *states, *stored))
-        if torch.is_grad_enabled() and (x.requires_grad or any(t.requires_grad for t in (*stored, *states))):
-            outputs = _Sequence.apply(self, streams, place, x, *states, *stored)
-            return outputs[0], outputs[1:]
-        call = self.call(x, states, self.packing.unpack(stored), streams, place)
-        result = self.kernel(x, streams).forward(call, save=False)
-        return result.y, result.states
+            self._refuse_forward_mode((x, *tensors))
+        if torch.is_grad_enabled() and (x.requires_grad or any(t.requires_grad for t in tensors)):
+            outputs = _Sequence.apply(self, streams, tuple(way.place for way in ways), x, *tensors)
+            return [(y, states) for y, *states in _shares(outputs, len(ways))]
+        calls = [self.call(x, w.states, self.packing.unpack(w.stored), streams, w.place) for w in ways]
+        return [(found.y, found.states) for found in forward_all(self.kernel(x, streams), calls, save=False)]
+
+    def _operator(self, x: Tensor, way: Way, streams: Streams) -> tuple[Tensor, Sequence[Tensor]]:
+        outputs = torch.ops.recell.forward(self.plan, x, list(way.states), list(self.packing.unpack(way.stored)),
+                                           *streams.tensors(), *way.place, False, True)
+        return outputs[0], outputs[1:-1]
 
     def _refuse_recompute(self, transformed: bool) -> None:
         if self.recompute and not transformed and torch.is_grad_enabled():
@@ -286,42 +314,58 @@ def held(handle: Tensor) -> Any | None:
 
 
 class _Sequence(torch.autograd.Function):
-    """A kernel's forward and backward pass as one node of torch's graph."""
+    """A kernel's forward and backward passes, of one way through x or of several, as one node of torch's graph.
+
+    `tensors` are, way by way, the initial states and the stored parameters; the outputs, way by way, y and the new states.
+    """
 
     @staticmethod
-    def forward(ctx: Any, runner: Runner, streams: Streams, place: Place, x: Tensor, *tensors: Tensor) -> Any:
-        ctx.runner, ctx.streams, ctx.place = runner, streams, place
+    def forward(ctx: Any, runner: Runner, streams: Streams, places: tuple[Place, ...], x: Tensor, *tensors: Tensor) -> Any:
+        ctx.runner, ctx.streams, ctx.places = runner, streams, places
         ctx.kernel = runner.kernel(x, streams, ctx.needs_input_grad[3])
-        result = _run_kernel(ctx, x, tensors)
+        found = _run_kernel(ctx, x, tensors)
         # Aliases: the stash may hold the tensors themselves, and an output that its own node holds is never freed.
-        outputs = (result.y.detach(), *[state.detach() for state in result.states])
-        ctx.save_for_backward(x, *tensors, *outputs, hold(result.saved))
+        outputs = tuple([t.detach() for one in found for t in (one.y, *one.states)])
+        ctx.save_for_backward(x, *tensors, *outputs, hold([one.saved for one in found]))
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         runner: Runner = ctx.runner
         x, *tensors, handle = ctx.saved_tensors
-        tensors = tensors[: -1 - len(runner.state_sizes)]  # the outputs were kept to catch writes in place
+        tensors = tensors[: -len(gradients)]  # the outputs were kept to catch writes in place
         if torch.is_grad_enabled():
             return None, None, None, *_differentiable_gradients(ctx, gradients, x, tensors)
         saved = held(handle)
         if saved is None:
-            saved = _run_kernel(ctx, x, tensors).saved
-        found = _kernel_gradients(ctx.kernel, saved, gradients)
-        return None, None, None, found.x, *found.states, *apart(runner.packing.collect(found.parameters))
+            saved = [one.saved for one in _run_kernel(ctx, x, tensors)]
+        shares = [[plain(d) for d in share] for share in _shares(gradients, len(saved))]
+        found = backward_all(ctx.kernel, saved, [(dy, tuple(dstates)) for dy, *dstates in shares])
+        own = [t for one in found for t in (*one.states, *apart(runner.packing.collect(one.parameters)))]
+        return None, None, None, _total([one.x for one in found]), *own
 
 
-def _run_kernel(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> Forward:
+def _shares(tensors: Sequence[T], count: int) -> list[Sequence[T]]:
+    """What belongs to each of `count` ways, of tensors in their order."""
+    length = len(tensors) // count
+    return [tensors[i * length : (i + 1) * length] for i in range(count)]
+
+
+def _total(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """The gradient of an x that several ways read; the kernel's own memory, so that it may be added to."""
+    first, *others = parts
+    for other in others:
+        if first is not None and other is not None:
+            first += other
+    return first
+
+
+def _run_kernel(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> list[Forward]:
     runner: Runner = ctx.runner
     count = len(runner.state_sizes)
-    parameters = runner.packing.unpack(tensors[count:])
-    return ctx.kernel.forward(runner.call(x, tensors[:count], parameters, ctx.streams, ctx.place), save=True)
-
-
-def _kernel_gradients(kernel: Kernel, saved: Any, gradients: Sequence[Tensor]) -> Gradients:
-    dy, *dstates = gradients
-    return kernel.backward(saved, plain(dy), tuple(plain(d) for d in dstates))
+    calls = [runner.call(x, share[:count], runner.packing.unpack(share[count:]), ctx.streams, place)
+             for share, place in zip(_shares(tensors, len(ctx.places)), ctx.places, strict=True)]
+    return forward_all(ctx.kernel, calls, save=True)
 
 
 def _differentiable_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor,
@@ -331,9 +375,11 @@ def _differentiable_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor,
     count, inputs = len(runner.state_sizes), (x, *tensors)
 
     def run(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        parameters = runner.packing.unpack(inputs[1 + count:])
-        y, states = runner.decompose(inputs[0], inputs[1: 1 + count], parameters, ctx.streams, ctx.place)
-        return y, *states
+        outputs: list[Tensor] = []
+        for share, place in zip(_shares(inputs[1:], len(ctx.places)), ctx.places, strict=True):
+            y, states = runner.decompose(inputs[0], share[:count], runner.packing.unpack(share[count:]), ctx.streams, place)
+            outputs += y, *states
+        return outputs
 
     return gradients_of(run, inputs, ctx.needs_input_grad[3:], gradients, create_graph=True)
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from recell.language.cell import Cell
 from recell.language.projected import project_input
-from recell.nn.bridge import Place, Runner, Streams
+from recell.nn.bridge import Runner, Streams, Way
 
 # Measured on a Zen 4 with AVX-512 (LSTM of 256 units, 3,200 tokens of 100 symbols): writing and reading the gathered rows costs
 # as much as the products of an input of about 50, and a table of half as many rows as there are tokens costs half of these.
@@ -34,12 +34,11 @@ class Projection:
         matrix = torch.cat([parameters[i] for i in self._products])
         return matrix.t() if embedding is None else embedding @ matrix.t()
 
-    def run(self, layer: Runner, stored: Sequence[Tensor], x: Tensor, states: Sequence[Tensor], streams: Streams,
-            place: Place) -> tuple[Tensor, Sequence[Tensor]]:
+    def run(self, layer: Runner, x: Tensor, way: Way, streams: Streams) -> tuple[Tensor, Sequence[Tensor]]:
         """As the layer's own runner; x (T, N, directions * width)."""
-        parameters = layer.packing.unpack(stored)
-        own = x[..., place.direction * self.width : (place.direction + 1) * self.width]
-        return self.runner(own, states, [parameters[i] for i in self._kept], streams, place)
+        parameters = layer.packing.unpack(way.stored)
+        own = x[..., way.place.direction * self.width : (way.place.direction + 1) * self.width]
+        return self.runner(own, way.states, [parameters[i] for i in self._kept], streams, way.place)
 
 
 def projection_of(cell: Cell, runner: Runner, hidden_size: int) -> Projection | None:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from recell.errors import DataError, ShapeError
 from recell.language.cell import Cell
 from recell.nn.batch import Batch, Lengths, checked_tensor, enter
-from recell.nn.bridge import Packing, Place, Runner
+from recell.nn.bridge import Packing, Place, Runner, Way
 from recell.nn.projection import Projection
 
 Output = Tensor | PackedSequence | tuple[Tensor, Tensor] | tuple[PackedSequence, PackedSequence]
@@ -145,24 +145,27 @@ class Stack(nn.Module):
         for layer, runner in enumerate(self._runners):
             if layer:
                 x = self._between(x, outputs, layer)
-            outputs = []
-            for direction in range(self._directions):
-                place = Place(layer, direction, self.reverse != (direction == 1))
-                number = layer * self._directions + direction
-                stored = self._stored(number)
-                if projection is not None and layer == 0:
-                    y, new = projection.run(self._runners[0], stored, x, states[number], batch.streams, place)
-                else:
-                    y, new = runner(x, states[number], stored, batch.streams, place)
-                outputs.append(y)
-                final.append(new)
-                if record is not None:
-                    inside = runner.trace(x, states[number], stored, batch.streams, place)
-                    record.update({f"{name}_{suffix(layer, direction)}": v for name, v in inside.items()})
+            ways = self._ways(layer, states)
+            if projection is not None and layer == 0:
+                found = [projection.run(runner, x, way, batch.streams) for way in ways]
+            else:
+                found = runner.all(x, ways, batch.streams)
+            outputs = [y for y, _ in found]
+            final += [new for _, new in found]
+            if record is not None:
+                for way in ways:
+                    inside = runner.trace(x, way.states, way.stored, batch.streams, way.place)
+                    record.update({f"{name}_{suffix(layer, way.place.direction)}": v for name, v in inside.items()})
         if self.merge is None and self.bidirectional:
             return tuple(outputs), final
         merged = self._merged(outputs)
         return (merged + x if self.residual and self.num_layers > 1 else merged,), final
+
+    def _ways(self, layer: int, states: Sequence[Sequence[Tensor]]) -> list[Way]:
+        """A layer's directions."""
+        numbers = [layer * self._directions + direction for direction in range(self._directions)]
+        places = [Place(layer, direction, self.reverse != (direction == 1)) for direction in range(self._directions)]
+        return [Way(states[number], self._stored(number), place) for number, place in zip(numbers, places, strict=True)]
 
     def _between(self, x: Tensor, outputs: Sequence[Tensor], layer: int) -> Tensor:
         """A layer's input from the layer below: merged, with the residual from the second layer on, and dropped out."""

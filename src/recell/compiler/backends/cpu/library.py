@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_uint32, c_uint64, c_void_p
 from pathlib import Path
+from typing import NamedTuple
 
 from recell.errors import RecellError
 
@@ -65,6 +66,7 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_pair": (c_int, (c_void_p, c_int, c_int, c_int, c_int64, c_int64)),
     "rc_pack_bytes": (c_int64, (c_void_p,)),
     "rc_run": (c_int, (c_void_p, c_void_p, POINTER(CallArguments))),
+    "rc_run_all": (c_int, (c_int, c_void_p, c_void_p, c_void_p)),
     "rc_linear_cross_entropy": (c_int, (c_void_p,)),
     "rc_stream_new": (c_void_p, ()),
     "rc_stream_free": (None, (c_void_p,)),
@@ -184,6 +186,28 @@ class Program:
     def pointers(self, addresses: Sequence[int | None]) -> ctypes.Array[c_void_p]:
         """The addresses as the library takes them."""
         return (c_void_p * max(1, self.buffers))(*addresses)
+
+
+class Run(NamedTuple):
+    """A program with its buffers by address, its call, and what these point at."""
+
+    program: Program
+    addresses: Sequence[int | None]
+    call: CallArguments
+    kept: object = None
+
+
+def run_all(runs: Sequence[Run]) -> None:
+    """Runs that know nothing of each other: side by side where each alone has too few rows for all threads."""
+    if len(runs) == 1:
+        runs[0].program.run(runs[0].addresses, runs[0].call)
+        return
+    share_team()
+    pointers = [run.program.pointers(run.addresses) for run in runs]
+    programs = (c_void_p * len(runs))(*[run.program.pointer for run in runs])
+    buffers = (c_void_p * len(runs))(*[ctypes.addressof(p) for p in pointers])
+    calls = (CallArguments * len(runs))(*[run.call for run in runs])
+    check(load().rc_run_all(len(runs), ctypes.addressof(programs), ctypes.addressof(buffers), ctypes.addressof(calls)))
 
 
 def thread_count() -> int:
