@@ -87,9 +87,10 @@ template <class T> void choose_split(Run<T>& run) {
     run.parts = std::clamp(run.call.threads, 1, most_parts);
     run.split_units = false;
     if (run.parts > 1 && work < run_worth_threads) run.parts = 1;
+    const int64_t usual_step = run.steps() ? run.active(run.steps() / 2) : 0;  // half of a ragged batch's steps have fewer rows
     const bool heavy = run.program.pack_bytes > weights_worth_splitting;
-    if (run.parts == 1 || widest_step >= (heavy ? rows_hiding_weights : rows_worth_splitting) * run.parts) return;
-    if (step * double(widest_step) >= step_worth_barrier && run.program.widest_units > run.kernels.slab)
+    if (run.parts == 1 || usual_step >= (heavy ? rows_hiding_weights : rows_worth_splitting) * run.parts) return;
+    if (step * double(usual_step) >= step_worth_barrier && run.program.widest_units > run.kernels.slab)
         run.split_units = true;
     else if (widest_step < 2 * run.parts)  // too narrow for units: a row or two each
         run.parts = 1;
