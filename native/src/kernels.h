@@ -7,9 +7,17 @@
 
 namespace recell {
 
-// One pointwise instruction on a tile of rows x width. d and p[i] are the first elements, ds and s[i] the distances between
-// rows (0: the row is broadcast). d may equal a p[i] of the same stride.
-template <class T> using PointFunction = void (*)(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s);
+// Where an operand's rows lie.
+template <class T> struct Address {
+    T* first;
+    int64_t stride;  // between rows; 0: the row is broadcast
+    int64_t along;   // all ones; 0: a constant, every element is the first
+};
+
+// One pointwise instruction on a tile of rows x width. d may be an operand of the same stride. An instruction of fewer operands
+// gets its first again.
+template <class T>
+using PointFunction = void (*)(int64_t rows, int64_t width, Address<T> d, const Address<T>& a, const Address<T>& b, const Address<T>& c);
 
 // One matrix product of a sum: row pointers, their length, and one weight panel packed [k][width], 64-byte aligned.
 template <class T> struct Product {

@@ -187,8 +187,8 @@ template <class T> class Worker {
         T* to = job_.b.dbias + c;
         if (first_ == 0) std::fill(to, to + count, T(0));
         for (const Panel& p : panels_) {
-            const T* from = logits(p, c);
-            k_.point[op_sum](count, p.width, s_.sums, 1, &from, &p.width);
+            const Address<T> rows{logits(p, c), p.width, -1};
+            k_.point[op_sum](count, p.width, {s_.sums, 1, -1}, rows, rows, rows);
             for (int64_t r = 0; r < count; ++r) to[r] += s_.sums[r];
         }
     }

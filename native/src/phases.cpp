@@ -61,8 +61,8 @@ template <class T> T* base_of(const Run<T>& run, const Operand& o, int64_t t, in
     return run.buffer(o.buffer) + slot_of(o, t, s, run.call.reverse != 0) * run.rows() * o.ld + o.column;
 }
 
-template <class T> void point_at_step(Worker<T>& w, const Stage& stage, int64_t t, int64_t s) {
-    for (int id : stage.memory) w.base[id] = base_of(w.run, w.run.program.operand(id), t, s);
+template <class T> void point_at_step(Worker<T>& w, const Stage& stage, int64_t s) {
+    for (int id : stage.memory) w.base[id] = w.walks[id].at(s);
 }
 
 // A row of an operand is counted from slot 0, so only NEW and PREVIOUS are shifted.
@@ -85,6 +85,8 @@ template <class T> class Loop {
   public:
     Loop(Worker<T>& worker, const Phase& phase) : w_(worker), run_(worker.run), phase_(phase) {
         ascending_ = (run_.call.reverse != 0) == phase.backward;
+        for (const Stage& stage : phase.stages)
+            for (int id : stage.memory) w_.walks[id] = walk_of(run_.program.operand(id));
     }
 
     void split_rows() {
@@ -99,8 +101,8 @@ template <class T> class Loop {
                 if (rows.empty()) continue;
                 enter(s, mine);
                 for (const Stage& stage : phase_.stages) {
-                    point_at_step(w_, stage, t, s);
-                    look_ahead(stage, rows, t, s);
+                    point_at_step(w_, stage, s);
+                    look_ahead(stage, rows, s);
                     const Range slabs{0, slab_count(stage, run_.kernels.slab)};
                     run_rows(w_, stage, rows, t, share_of(slabs, part, s, mine, 0));
                 }
@@ -126,7 +128,7 @@ template <class T> class Loop {
                 w_.barrier();
             }
             for (const Stage& stage : phase_.stages) {
-                point_at_step(w_, stage, t, s);
+                point_at_step(w_, stage, s);
                 each_part(w_, [&](int part) { run_share(stage, part, active, t, s); });
                 w_.barrier();
             }
@@ -170,6 +172,13 @@ template <class T> class Loop {
         return share;
     }
 
+    Walk<T> walk_of(const Operand& o) const {
+        const bool reverse = run_.call.reverse != 0, rolls = o.slot == RC_ROLL_NEW || o.slot == RC_ROLL_PREVIOUS;
+        const int64_t slots = slot_of(o, ascending_ ? 1 : -1, 1, reverse) - slot_of(o, 0, 0, reverse);
+        const int64_t distance = slots * run_.rows() * o.ld;
+        return {base_of(run_, o, step(0), 0), rolls ? 0 : distance, rolls ? distance : 0};
+    }
+
     int64_t step(int64_t s) const { return ascending_ ? s : run_.steps() - 1 - s; }
 
     // Ascending, rows only leave after the first step; descending, they only enter until the last.
@@ -179,27 +188,25 @@ template <class T> class Loop {
     }
 
     // While a stage's products compute, its own streams and those of the stages without products that follow are fetched.
-    void look_ahead(const Stage& stage, Range rows, int64_t t, int64_t s) {
+    void look_ahead(const Stage& stage, Range rows, int64_t s) {
         w_.ahead.clear();
         if (stage.forms.empty() || rows.last - rows.first == 1) return;  // one row's products fetch nothing else
-        fetch(stage.streams, rows, t, s);
+        fetch(stage.streams, rows, s);
         const Stage* end = phase_.stages.data() + phase_.stages.size();
         for (const Stage* next = &stage + 1;; ++next) {
             if (next == end) {
                 next = phase_.stages.data();
                 if (++s >= run_.steps()) return;
-                t = step(s);
             }
-            if (!next->forms.empty()) return run_.steps_ahead ? void() : fetch(next->inputs, rows, t, s);
-            fetch(next->streams, rows, t, s);
+            if (!next->forms.empty()) return run_.steps_ahead ? void() : fetch(next->inputs, rows, s);
+            fetch(next->streams, rows, s);
         }
     }
 
-    void fetch(const std::vector<int>& operands, Range rows, int64_t t, int64_t s) {
+    void fetch(const std::vector<int>& operands, Range rows, int64_t s) {
         for (int id : operands) {
             const Operand& o = run_.program.operand(id);
-            if (o.width * 2 < o.ld) continue;  // mostly other columns
-            w_.ahead.add(base_of(run_, o, t, s) + rows.first * o.ld, ((rows.last - rows.first - 1) * o.ld + o.width) * int64_t(sizeof(T)));
+            w_.ahead.add(w_.walks[id].at(s) + rows.first * o.ld, ((rows.last - rows.first - 1) * o.ld + o.width) * int64_t(sizeof(T)));
         }
     }
 
@@ -312,7 +319,6 @@ template <class T> void look_ahead(Worker<T>& w, const Phase& phase, const Chunk
         for (const std::vector<int>* streams : {&stage.inputs, &stage.streams})
             for (int id : *streams) {
                 const Operand& o = w.run.program.operand(id);
-                if (o.width * 2 < o.ld) continue;  // mostly other columns
                 for (int64_t i = 0; i < next.span_count; ++i)
                     w.ahead.add(base_of(w.run, o, 0, 0) + next.spans[i].index * o.ld, next.spans[i].count * o.ld * int64_t(sizeof(T)));
             }

@@ -6,6 +6,7 @@
 
 namespace {
 
+using recell::Address;
 using recell::CoinRow;
 
 // 1.0 / 0.0 from a comparison's all-ones mask.
@@ -95,34 +96,33 @@ RC_TERNARY(Where, a != T(0) ? b : c)
 #undef RC_BINARY
 #undef RC_TERNARY
 
-// Loads all operands of a vector before it stores: d may be one of them.
+// Loads all operands of a vector before it stores: d may be one of them. Rows that lie one after the other are one long row.
 template <class T, template <class> class F, int arity>
-void map(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
-    bool compact = ds == width;
-    for (int i = 0; i < arity; ++i) compact = compact && s[i] == width;
-    if (compact) {
+void map(int64_t rows, int64_t width, Address<T> d, const Address<T>& a, const Address<T>& b, const Address<T>& c) {
+    const auto follows = [&](const Address<T>& x) { return (x.stride == width) | (x.along == 0); };
+    if (d.stride == width && follows(a) && (arity < 2 || follows(b)) && (arity < 3 || follows(c))) {
         width *= rows;
         rows = 1;
     }
-    const T *a = p[0], *b = arity > 1 ? p[1] : a, *c = arity > 2 ? p[2] : a;
-    const int64_t as = s[0], bs = arity > 1 ? s[1] : 0, cs = arity > 2 ? s[2] : 0;
-    for (int64_t r = 0; r < rows; ++r, d += ds, a += as, b += bs, c += cs) {
+    const T *p = a.first, *q = b.first, *s = c.first;
+    const int64_t pa = a.along, qa = b.along, sa = c.along;
+    for (int64_t r = 0; r < rows; ++r, d.first += d.stride, p += a.stride, q += b.stride, s += c.stride) {
         int64_t i = 0;
         for (; i + lanes<T> <= width; i += lanes<T>)
-            store<T>(d + i, F<T>::apply(load<T>(a + i), load<T>(b + i), load<T>(c + i)));
+            store<T>(d.first + i, F<T>::apply(load<T>(p + (i & pa)), load<T>(q + (i & qa)), load<T>(s + (i & sa))));
         if (i < width) {
-            int n = int(width - i);
-            store_part(d + i, F<T>::apply(load_part(a + i, n), load_part(b + i, n), load_part(c + i, n)), n);
+            const int n = int(width - i);
+            store_part(d.first + i, F<T>::apply(load_part(p + (i & pa), n), load_part(q + (i & qa), n), load_part(s + (i & sa), n)), n);
         }
     }
 }
 
-template <class T> void splat_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
-    for (int64_t r = 0; r < rows; ++r, d += ds) {
-        Vec<T> v = splat(p[0][r * s[0]]);
+template <class T> void splat_rows(int64_t rows, int64_t width, Address<T> d, const Address<T>& a, const Address<T>&, const Address<T>&) {
+    for (int64_t r = 0; r < rows; ++r, d.first += d.stride) {
+        Vec<T> v = splat(a.first[r * a.stride]);
         int64_t i = 0;
-        for (; i + lanes<T> <= width; i += lanes<T>) store<T>(d + i, v);
-        if (i < width) store_part(d + i, v, int(width - i));
+        for (; i + lanes<T> <= width; i += lanes<T>) store<T>(d.first + i, v);
+        if (i < width) store_part(d.first + i, v, int(width - i));
     }
 }
 
@@ -143,26 +143,26 @@ template <class T> RC_INLINE T row_max(const T* a, int64_t width) {
 }
 
 // In these `width` is the operand's; the destination has width 1.
-template <class T> void sum_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
-    for (int64_t r = 0; r < rows; ++r) d[r * ds] = row_sum<T>(p[0] + r * s[0], width);
+template <class T> void sum_rows(int64_t rows, int64_t width, Address<T> d, const Address<T>& a, const Address<T>&, const Address<T>&) {
+    for (int64_t r = 0; r < rows; ++r) d.first[r * d.stride] = row_sum<T>(a.first + r * a.stride, width);
 }
-template <class T> void mean_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
-    for (int64_t r = 0; r < rows; ++r) d[r * ds] = row_sum<T>(p[0] + r * s[0], width) / T(width);
+template <class T> void mean_rows(int64_t rows, int64_t width, Address<T> d, const Address<T>& a, const Address<T>&, const Address<T>&) {
+    for (int64_t r = 0; r < rows; ++r) d.first[r * d.stride] = row_sum<T>(a.first + r * a.stride, width) / T(width);
 }
-template <class T> void max_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
-    for (int64_t r = 0; r < rows; ++r) d[r * ds] = row_max<T>(p[0] + r * s[0], width);
+template <class T> void max_rows(int64_t rows, int64_t width, Address<T> d, const Address<T>& a, const Address<T>&, const Address<T>&) {
+    for (int64_t r = 0; r < rows; ++r) d.first[r * d.stride] = row_max<T>(a.first + r * a.stride, width);
 }
 
-template <class T> void softmax_rows(int64_t rows, int64_t width, T* d, int64_t ds, const T* const* p, const int64_t* s) {
-    for (int64_t r = 0; r < rows; ++r, d += ds) {
-        const T* a = p[0] + r * s[0];
-        const T largest = row_max<T>(a, width);
-        int64_t i = 0;
-        for (; i + lanes<T> <= width; i += lanes<T>) store<T>(d + i, exp_flushed<T>(load<T>(a + i) - largest));
-        if (i < width) store_part(d + i, exp_flushed<T>(load_part(a + i, int(width - i)) - largest), int(width - i));
-        const T scale = T(1) / row_sum<T>(d, width);
-        for (i = 0; i < width; ++i) d[i] *= scale;
-    }
+template <class T> void softmax_row(int64_t width, T* d, const T* a) {
+    const T largest = row_max<T>(a, width);
+    int64_t i = 0;
+    for (; i + lanes<T> <= width; i += lanes<T>) store<T>(d + i, exp_flushed<T>(load<T>(a + i) - largest));
+    if (i < width) store_part(d + i, exp_flushed<T>(load_part(a + i, int(width - i)) - largest), int(width - i));
+    const T scale = T(1) / row_sum<T>(d, width);
+    for (i = 0; i < width; ++i) d[i] *= scale;
+}
+template <class T> void softmax_rows(int64_t rows, int64_t width, Address<T> d, const Address<T>& a, const Address<T>&, const Address<T>&) {
+    for (int64_t r = 0; r < rows; ++r) softmax_row(width, d.first + r * d.stride, a.first + r * a.stride);
 }
 
 template <class T> void accumulate(int64_t rows, int64_t width, T* sum, const T* a, int64_t as) {

@@ -16,6 +16,11 @@ void add_once(std::vector<int>& list, int id) {
     if (!contains(list, id)) list.push_back(id);
 }
 
+int place_in(std::vector<int>& list, int id) {
+    add_once(list, id);
+    return int(std::find(list.begin(), list.end(), id) - list.begin());
+}
+
 // The operands that a point reads, in order; -1 where there is none.
 struct Reads {
     int ids[3];
@@ -44,6 +49,7 @@ class StagePlan {
         place_registers();
         s_.tile_rows = std::clamp<int64_t>(tile_target / std::min<int64_t>(s_.width, s_.by_rows ? s_.width : layout_.slab), 1, chunk());
         collect_streams();
+        place_addressed();
         measure();
     }
 
@@ -88,15 +94,30 @@ class StagePlan {
             add_stream(s_.streams, point.destination);
             for (int id : Reads(point)) add_stream(s_.streams, id);
         }
-        for (const Form& form : s_.forms)
-            for (const Segment& segment : form.segments) {
+        for (Form& form : s_.forms)
+            for (Segment& segment : form.segments) {
                 add_stream(s_.inputs, segment.operand);
-                add_once(s_.operands, segment.operand);
+                segment.place = place_in(s_.operands, segment.operand);
             }
+    }
+
+    void place_addressed() {
+        std::vector<int> ids;
+        for (Point& point : s_.points) {
+            point.to = place_in(ids, point.destination);
+            const Reads reads(point);
+            for (int i = 0; i < 3; ++i) point.from[i] = reads.ids[i] >= 0 ? place_in(ids, reads.ids[i]) : i > 0 ? point.from[0] : point.to;
+            const OpKind kind = op_table[point.op].kind;
+            const bool of_operand = kind == OpKind::reduction || kind == OpKind::accumulate;
+            const int64_t width = at(of_operand ? point.operand[0] : point.destination).width;
+            point.width = s_.by_rows || width != s_.width ? width : 0;
+        }
+        for (int id : ids) s_.addressed.push_back({id});
     }
 
     void add_stream(std::vector<int>& list, int id) {
         if (id < 0 || at(id).place != Place::memory || at(id).slot > RC_PREVIOUS || at(id).width < 16) return;
+        if (at(id).width * 2 < at(id).ld) return;  // mostly other columns
         for (int other : list)
             if (at(other).buffer == at(id).buffer && at(other).slot == at(id).slot && at(other).column == at(id).column) return;
         list.push_back(id);
@@ -176,7 +197,7 @@ class StagePlan {
         Operand& tile = at(id);
         if (owned_.count(id)) return;
         claim(id);
-        tile.row_stride = s_.by_rows ? round_up(tile.width, layout_.panel) : tile.width == s_.width ? layout_.slab : 1;
+        tile.row_stride = s_.by_rows ? round_up(tile.width, layout_.panel) : tile.width == s_.width ? std::min<int64_t>(layout_.slab, round_up(tile.width, layout_.lanes)) : 1;
         tile.scratch = s_.tile_elements;
         s_.tile_elements += tile.row_stride;
     }
@@ -238,24 +259,21 @@ class StagePlan {
     }
 
     void measure() {
-        int64_t pointers = 0;
         for (const Form& form : s_.forms)
-            for (const Segment& segment : form.segments) {
-                pointers += chunk();
-                s_.flops += 2 * form.width * p_.matrices[size_t(segment.matrix)].depth();
-            }
+            for (const Segment& segment : form.segments) s_.flops += 2 * form.width * p_.matrices[size_t(segment.matrix)].depth();
         for (const Point& point : s_.points) s_.flops += 4 * std::max<int64_t>(1, at(point.destination).width);
         p_.step_flops += s_.flops;
         int64_t pairs = 0;
         for (int id : s_.operands) pairs += pair_count(at(id).width) * chunk();
         if (p_.pairs) p_.pair_elements = std::max(p_.pair_elements, pairs);
-        p_.pointer_count = std::max(p_.pointer_count, pointers);
+        p_.pointer_count = std::max(p_.pointer_count, int64_t(s_.operands.size()) * chunk());
+        p_.address_count = std::max(p_.address_count, int64_t(s_.addressed.size()));
         p_.tile_elements = std::max(p_.tile_elements, s_.tile_elements * chunk());
         // A tile's rows may be read in whole vectors beyond its end: one slab more.
         p_.register_elements = std::max(p_.register_elements, s_.register_elements * s_.tile_rows + layout_.slab);
         if (!s_.by_rows) p_.widest_units = std::max(p_.widest_units, s_.width);
         if (!s_.constants.empty())
-            p_.constant_width = std::max(p_.constant_width, s_.by_rows ? s_.width : std::min<int64_t>(s_.width, layout_.slab));
+            p_.constant_width = std::max(p_.constant_width, round_up(s_.by_rows ? s_.width : std::min<int64_t>(s_.width, layout_.slab), layout_.lanes));
     }
 
     Program& p_;
@@ -344,6 +362,28 @@ void place_constants(Program& p) {
     }
 }
 
+Source source_of(const Program& p, const Stage& stage, int id) {
+    const Operand& o = p.operand(id);
+    const bool moves = !stage.by_rows && o.width == stage.width;  // row scalars have no slab
+    switch (o.place) {
+        case Place::memory:
+            if (o.slot == RC_VECTOR) return {id, o.place, Rows::one, moves};
+            return {id, o.place, o.slot == RC_ROW ? Rows::batch : Rows::sequence, moves, 0, 0, o.ld};
+        case Place::reg: return {id, o.place, Rows::one, false, o.scratch * stage.tile_rows + o.column, 0, o.row_stride};
+        case Place::tile: return {id, o.place, Rows::chunk, false, o.column, o.scratch, o.row_stride};
+        case Place::constant: return {id, o.place, Rows::one, false, o.scratch * p.constant_width};
+        case Place::accumulator: return {id, o.place, Rows::one, moves, o.scratch + o.column};
+    }
+    __builtin_unreachable();
+}
+
+// Once every place is known.
+void locate(Program& p) {
+    for (Phase& phase : p.phases)
+        for (Stage& stage : phase.stages)
+            for (Source& source : stage.addressed) source = source_of(p, stage, source.operand);
+}
+
 void note_buffers(Program& p) {
     p.used.assign(size_t(p.buffers), 0);
     for (const Operand& o : p.operands)
@@ -368,6 +408,7 @@ void prepare(Program& p, const Layout& layout) {
     place_packs(p, layout);
     place_accumulators(p);
     place_constants(p);
+    locate(p);
 }
 
 }  // namespace recell

@@ -38,6 +38,7 @@ struct Matrix {
 
 struct Segment {
     int matrix, operand;
+    int place = -1;  // completed by prepare(): the operand's place among those that the stage's segments read
 };
 
 struct Form {
@@ -55,6 +56,22 @@ struct Point {
     int operand[3];
     int64_t immediate;
     bool once;  // by_units: a row scalar with an effect, run with the first slab only
+    // Completed by prepare():
+    int to = 0, from[3] = {};  // places among the stage's `addressed`; of operands that are not there, the first again
+    int64_t width = 0;         // of its rows; 0: as wide as the slab
+};
+
+// How the rows of a stage's operands are counted: from the sequence's start, the batch's, the chunk's; or there is one for all.
+enum class Rows { sequence, batch, chunk, one };
+
+// Where an operand of a stage's points lies, as far as the program fixes it:
+// root + offset + chunk_offset * (rows of the chunk) + row * stride, and the slab's first unit if it moves with the slab.
+struct Source {
+    int operand;
+    Place place{};
+    Rows rows{};
+    bool moves = false;
+    int64_t offset = 0, chunk_offset = 0, stride = 0;
 };
 
 struct Stage {
@@ -67,7 +84,8 @@ struct Stage {
     std::vector<int> constants;     // the constant operands used
     std::vector<int> streams;       // what its points read or write at a step of a sequence, one of each kind
     std::vector<int> inputs;        // what its segments read at a step
-    std::vector<int> operands;      // pairs: each operand that its segments read, once
+    std::vector<int> operands;      // each operand that its segments read, once
+    std::vector<Source> addressed;  // each operand that its points use, once
     bool begins_ahead = false;      // some form's first products may be computed ahead
     int64_t tile_elements = 0;      // per chunk row
     int64_t register_elements = 0;  // per row of a pointwise tile
@@ -120,7 +138,7 @@ struct Program {
     bool frozen = false;
     int64_t pack_bytes = 0;
     int64_t accumulator_elements = 0;
-    int64_t tile_elements = 0, register_elements = 0, pointer_count = 0;  // one thread's scratch: the largest stage's
+    int64_t tile_elements = 0, register_elements = 0, pointer_count = 0, address_count = 0;  // one thread's scratch: the largest stage's
     int64_t pair_elements = 0;     // pairs: a chunk's rows of a stage's operands
     int64_t outer_elements = 0;    // and the largest outer phase's
     int64_t constant_width = 0;

@@ -123,14 +123,16 @@ template <class T> void go_through(void* data, int id, int count) {
         next += round_up(bytes, 64);
         return block;
     };
-    Worker<T> worker{run, id, count, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+    Worker<T> worker{run, id, count, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
     worker.tiles = reinterpret_cast<T*>(take(p.tile_elements * int64_t(sizeof(T))));
     worker.registers = reinterpret_cast<T*>(take(p.register_elements * int64_t(sizeof(T))));
     worker.outer = reinterpret_cast<T*>(take(p.outer_elements * int64_t(sizeof(T))));
     worker.pairs = reinterpret_cast<uint32_t*>(take(p.pair_elements * int64_t(sizeof(uint32_t))));
     worker.begun = reinterpret_cast<T*>(take(run.ahead_elements * int64_t(sizeof(T))));
     worker.base = reinterpret_cast<T**>(take(int64_t(p.operands.size()) * 8));
+    worker.walks = reinterpret_cast<Walk<T>*>(take(int64_t(p.operands.size() * sizeof(Walk<T>))));
     worker.pointers = reinterpret_cast<const T**>(take(p.pointer_count * 8));
+    worker.addresses = reinterpret_cast<Address<T>*>(take(p.address_count * int64_t(sizeof(Address<T>))));
     if (!run.call.keep_packs) pack_weights(worker);
     for (const Phase& phase : p.phases) {
         if (phase.kind == PhaseKind::loop) run_loop(worker, phase);
@@ -176,8 +178,9 @@ PreparedRun<T>::PreparedRun(const Program& p, void* const* buffers, const rc_cal
     const int64_t sum_bytes = round_up(run_.parts * p.accumulator_elements * int64_t(sizeof(T)), 64);
     const int64_t elements = p.tile_elements + p.register_elements + p.outer_elements + run_.ahead_elements;
     const int64_t pointers = int64_t(p.operands.size()) + p.pointer_count;
-    // 64 bytes of rounding for each of the seven blocks, and a page between threads.
-    run_.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + p.pair_elements * 4 + pointers * 8 + 7 * 64, 4096);
+    const int64_t addresses = p.address_count * int64_t(sizeof(Address<T>)) + int64_t(p.operands.size() * sizeof(Walk<T>));
+    // 64 bytes of rounding for each of the nine blocks, and a page between threads.
+    run_.scratch_bytes = round_up(elements * int64_t(sizeof(T)) + p.pair_elements * 4 + pointers * 8 + addresses + 9 * 64, 4096);
     block_.emplace(pack_bytes + sum_bytes + run_.parts * run_.scratch_bytes);
     run_.packs = call.packs ? static_cast<char*>(call.packs) : block_->data();
     run_.accumulators = reinterpret_cast<T*>(block_->data() + pack_bytes);

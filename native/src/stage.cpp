@@ -12,11 +12,6 @@ namespace {
 
 constexpr size_t most_products = 8;  // of one call of the micro-kernel
 
-template <class T> struct Address {
-    T* first;
-    int64_t stride;  // between rows; 0: broadcast
-};
-
 template <class T> class StageRun {
   public:
     StageRun(Worker<T>& worker, const Stage& stage, const Chunk& chunk, const Share<T>& share, Products products)
@@ -28,8 +23,7 @@ template <class T> class StageRun {
         for (int64_t slab = share_.first_slab; slab < share_.last_slab; ++slab) {
             unit_ = slab * k_.slab;
             width_ = std::min<int64_t>(k_.slab, stage_.width - unit_);
-            const T** rows = w_.pointers;
-            for (const Form& form : stage_.forms) rows = compute(form, unit_, width_, rows);
+            for (const Form& form : stage_.forms) compute(form, unit_, width_);
             if (products_ != Products::ahead) run_points();
         }
     }
@@ -48,18 +42,6 @@ template <class T> class StageRun {
         return products_ == Products::ahead ? all.first(size_t(form.ready)) : all.subspan(size_t(form.ready));
     }
 
-    // One pointer per row of the chunk for each segment, in the order of the forms.
-    void point_at_rows() {
-        if (run_.program.pairs) return point_at_pairs();
-        const T** next = w_.pointers;
-        for (const Form& form : stage_.forms)
-            for (const Segment& segment : segments_of(form)) {
-                const Operand& o = operand(segment.operand);
-                for (int64_t s = 0; s < chunk_.span_count; ++s)
-                    for (int64_t r = 0; r < chunk_.spans[s].count; ++r) *next++ = at(segment.operand, o, chunk_.spans[s], r);
-            }
-    }
-
     bool reads(int id) const {
         for (const Form& form : stage_.forms)
             for (const Segment& segment : segments_of(form))
@@ -67,45 +49,49 @@ template <class T> class StageRun {
         return false;
     }
 
+    // One pointer per row of the chunk for each operand that segments read.
+    void point_at_rows() {
+        if (run_.program.pairs) return point_at_pairs();
+        const T** next = w_.pointers;
+        for (int id : stage_.operands) {
+            const Operand& o = operand(id);
+            for (int64_t s = 0; s < chunk_.span_count; ++s) {
+                const T* row = at(id, o, chunk_.spans[s], 0);
+                for (int64_t r = 0; r < chunk_.spans[s].count; ++r, row += o.ld) *next++ = row;
+            }
+        }
+    }
+
     // The same, to the rows in bf16: every operand is rounded once for all forms and slabs.
     void point_at_pairs() {
         uint32_t* to = w_.pairs;
+        auto next = reinterpret_cast<const uint32_t**>(w_.pointers);
         for (int id : stage_.operands) {
-            if (products_ != Products::all && !reads(id)) continue;
+            if (products_ != Products::all && !reads(id)) {
+                next += chunk_.rows;
+                continue;
+            }
             const Operand& o = operand(id);
-            const uint32_t* first = to;
             for (int64_t s = 0; s < chunk_.span_count; ++s)
-                for (int64_t r = 0; r < chunk_.spans[s].count; ++r, to += pair_count(o.width))
+                for (int64_t r = 0; r < chunk_.spans[s].count; ++r, to += pair_count(o.width)) {
                     k_.pair_neighbours(at(id, o, chunk_.spans[s], r), o.width, to);
-            auto next = reinterpret_cast<const uint32_t**>(w_.pointers);
-            for (const Form& form : stage_.forms)
-                for (const Segment& segment : segments_of(form)) {
-                    for (int64_t r = 0; segment.operand == id && r < chunk_.rows; ++r) next[r] = first + r * pair_count(o.width);
-                    next += chunk_.rows;
+                    *next++ = to;
                 }
         }
     }
 
     void run_rows() {
         unit_ = 0;
-        const T** rows = w_.pointers;
-        for (const Form& form : stage_.forms) {
-            const T** after = rows;
-            for (int64_t unit = 0; unit < form.width; unit += k_.slab)
-                after = compute(form, unit, std::min<int64_t>(k_.slab, form.width - unit), rows);
-            rows = after;
-        }
+        for (const Form& form : stage_.forms)
+            for (int64_t unit = 0; unit < form.width; unit += k_.slab) compute(form, unit, std::min<int64_t>(k_.slab, form.width - unit));
         if (products_ != Products::ahead) run_points();
     }
 
-    // Units [unit, unit + width) of a form for the whole chunk. `rows` are its segments' row pointers; returns the next form's.
-    // Whole vectors go straight to evenly spaced memory and start straight from a bias; the rest takes the way through a tile.
-    const T** compute(const Form& form, int64_t unit, int64_t width, const T** rows) {
+    // Units [unit, unit + width) of a form for the whole chunk. Whole vectors go straight to evenly spaced memory and start straight
+    // from a bias; the rest takes the way through a tile.
+    void compute(const Form& form, int64_t unit, int64_t width) {
         const std::span<const Segment> segments = segments_of(form);
-        if (products_ == Products::ahead) {
-            if (!segments.empty()) compute_ahead(form, segments, unit, width, rows);
-            return rows + int64_t(segments.size()) * chunk_.rows;
-        }
+        if (products_ == Products::ahead) return segments.empty() ? void() : compute_ahead(form, segments, unit, width);
         const Operand& d = operand(form.destination);
         const bool to_tile = d.place == Place::tile, whole = width % k_.lanes == 0;
         const bool direct = !to_tile && whole && chunk_.span_count == 1 && !segments.empty();
@@ -114,13 +100,12 @@ template <class T> class StageRun {
         T* target = direct ? at(form.destination, d, chunk_.spans[0], 0) + unit : tile;
         const int64_t stride = direct ? d.ld : tile_stride;
         const Start<T> start = start_of(form, segments, unit, width, tile, tile_stride);
-        add_segments(rows, segments, unit, width, target, stride, start);
+        add_segments(segments, unit, width, target, stride, start);
         if (!to_tile && !direct) write_out(form.destination, unit, width, tile);
-        return rows + int64_t(segments.size()) * chunk_.rows;
     }
 
     // Into rows of their own, which lie one after the other.
-    void compute_ahead(const Form& form, std::span<const Segment> segments, int64_t unit, int64_t width, const T** rows) {
+    void compute_ahead(const Form& form, std::span<const Segment> segments, int64_t unit, int64_t width) {
         T* target = share_.begun + form.ahead + unit;
         Start<T> start{};
         if (width % k_.lanes == 0 && starts_from_vector(form)) {
@@ -129,7 +114,7 @@ template <class T> class StageRun {
             fill(form, unit, width, target, share_.begun_width);
             start = {target, share_.begun_width};
         }
-        add_segments(rows, segments, unit, width, target, share_.begun_width, start);
+        add_segments(segments, unit, width, target, share_.begun_width, start);
     }
 
     // What a form's products are added to. Where there are none to add, the tile holds it.
@@ -147,25 +132,26 @@ template <class T> class StageRun {
         return {tile, stride};
     }
 
-    void add_segments(const T** rows, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
+    void add_segments(std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
         if (run_.program.pairs)
-            add_segments(k_.gemm_pairs, reinterpret_cast<const uint32_t**>(rows), segments, unit, width, target, stride, start);
+            add_segments(k_.gemm_pairs, segments, unit, width, target, stride, start);
         else
-            add_segments(k_.gemm, rows, segments, unit, width, target, stride, start);
+            add_segments(k_.gemm, segments, unit, width, target, stride, start);
     }
 
     template <class E> using Gemm = void (*)(int64_t, const Product<E>*, int, int, T*, int64_t, Start<T>, Ahead*);
 
     template <class E>
-    void add_segments(Gemm<E> gemm, const E** rows, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride,
-                      Start<T> start) {
+    void add_segments(Gemm<E> gemm, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
+        const auto rows = reinterpret_cast<const E**>(w_.pointers);
         Product<E> products[most_products];
         for (size_t done = 0; done < segments.size(); done += most_products, start = {target, stride}) {
             const int count = int(std::min<size_t>(most_products, segments.size() - done));
-            for (int i = 0; i < count; ++i, rows += chunk_.rows) {
-                const Matrix& m = run_.program.matrices[size_t(segments[done + size_t(i)].matrix)];
+            for (int i = 0; i < count; ++i) {
+                const Segment& segment = segments[done + size_t(i)];
+                const Matrix& m = run_.program.matrices[size_t(segment.matrix)];
                 const int64_t depth = run_.program.pairs ? pair_count(m.depth()) : m.depth();
-                products[i] = {rows, depth, reinterpret_cast<const E*>(run_.packs + m.pack_offset) + unit * depth};
+                products[i] = {rows + segment.place * chunk_.rows, depth, reinterpret_cast<const E*>(run_.packs + m.pack_offset) + unit * depth};
             }
             multiply(gemm, products, count, width, target, stride, start);
         }
@@ -218,64 +204,50 @@ template <class T> class StageRun {
             for (int64_t left = (span.count + stage_.tile_rows - 1) / stage_.tile_rows; left > 0; --left) {
                 const int64_t take = (span.count - offset + left - 1) / left;
                 tile_ = {&span, offset, take, local + offset};
-                for (const Point& point : stage_.points) run_point(point);
+                resolve();
+                for (const Point& point : stage_.points)
+                    if (!point.once || unit_ == 0) run_point(point);
                 offset += take;
             }
             local += span.count;
         }
     }
 
-    Address<T> resolve(int id) const {
-        const Operand& o = operand(id);
-        const int64_t unit = o.width == stage_.width ? unit_ : 0;  // row scalars have no slab; in by_rows stages unit_ is 0
-        switch (o.place) {
-            case Place::memory:
-                if (o.slot == RC_VECTOR) return {w_.base[id] + unit, 0};
-                return {at(id, o, *tile_.span, tile_.offset) + unit, o.ld};
-            case Place::reg: return {w_.registers + o.scratch * stage_.tile_rows + o.column, o.row_stride};
-            case Place::tile: return {w_.tiles + o.scratch * capacity_ + tile_.local * o.row_stride + o.column, o.row_stride};
-            case Place::constant: return {const_cast<T*>(run_.constant(o)), 0};
-            case Place::accumulator: return {share_.accumulators + o.scratch + o.column + unit, 0};
+    // Every operand's address once for all points of the tile.
+    void resolve() {
+        const int64_t first = tile_.span->index + tile_.offset, batch = tile_.span->row + tile_.offset;
+        const int64_t rows[] = {first, batch, tile_.local, 0};
+        T* const roots[] = {nullptr, w_.registers, w_.tiles, const_cast<T*>(run_.constants()), share_.accumulators};
+        Address<T>* to = w_.addresses;
+        for (const Source& source : stage_.addressed) {
+            T* root = source.place == Place::memory ? w_.base[source.operand] : roots[size_t(source.place)];
+            const int64_t row = source.rows == Rows::one ? 0 : rows[size_t(source.rows)] * source.stride;
+            const int64_t unit = source.moves ? unit_ : 0;
+            *to++ = {root + source.offset + source.chunk_offset * capacity_ + row + unit, source.stride, -int64_t(source.place != Place::constant)};
         }
-        __builtin_unreachable();
     }
-
-    // The width of this slab's part of an operand.
-    int64_t width_of(const Operand& o) const { return stage_.by_rows || o.width != stage_.width ? o.width : width_; }
 
     void run_point(const Point& point) {
-        if (point.once && unit_ > 0) return;
-        const OpRow& row = op_table[point.op];
-        const Operand& d = operand(point.destination);
-        const Address<T> to = resolve(point.destination);
-        if (row.kind == OpKind::coin) return toss(point, d, to);
-        const T* from[3];
-        int64_t strides[3];
-        for (int i = 0; i < row.arity; ++i) {
-            const Address<T> address = resolve(point.operand[i]);
-            from[i] = address.first;
-            strides[i] = address.stride;
-        }
-        if (row.kind == OpKind::accumulate) {
-            const Operand& a = operand(point.operand[0]);
-            const bool all = d.width == 1 && a.width > 1;
-            return (all ? k_.accumulate_all : k_.accumulate)(tile_.rows, width_of(a), to.first, from[0], strides[0]);
-        }
-        const int64_t width = row.kind == OpKind::reduction ? operand(point.operand[0]).width : width_of(d);
-        k_.point[point.op](tile_.rows, width, to.first, to.stride, from, strides);
+        const Address<T>* at = w_.addresses;
+        const int64_t width = point.width ? point.width : width_;
+        if (const PointFunction<T> run = k_.point[point.op])
+            return run(tile_.rows, width, at[point.to], at[point.from[0]], at[point.from[1]], at[point.from[2]]);
+        if (point.op == op_coin) return toss(point, width, at[point.to]);
+        const bool all = operand(point.destination).width == 1 && width > 1;
+        (all ? k_.accumulate_all : k_.accumulate)(tile_.rows, width, at[point.to].first, at[point.from[0]].first, at[point.from[0]].stride);
     }
 
-    void toss(const Point& point, const Operand& d, Address<T> to) {
+    void toss(const Point& point, int64_t width, const Address<T>& to) {
         const Span& span = *tile_.span;
         const uint32_t number = uint32_t(point.immediate >> 1);
         const double rate = operand(point.operand[1]).value;
-        CoinRow coin{0, uint32_t(d.width == stage_.width ? unit_ : 0), uint32_t(point.immediate & 1 ? run_.call.first_step + span.step : 0),
+        CoinRow coin{0, uint32_t(point.width ? 0 : unit_), uint32_t(point.immediate & 1 ? run_.call.first_step + span.step : 0),
                      uint64_t(rate <= 0 ? 0 : std::min(rate, 1.0) * 4294967296.0)};
         const uint32_t hash = coin_mix(run_.coin_hash ^ number);
         for (int64_t r = 0; r < tile_.rows; ++r) {
             const int64_t n = span.row + tile_.offset + r;
             coin.hash = coin_mix(hash ^ uint32_t(run_.call.row_numbers ? run_.call.row_numbers[n] : n));
-            k_.coin(coin, width_of(d), to.first + r * to.stride);
+            k_.coin(coin, width, to.first + r * to.stride);
         }
     }
 

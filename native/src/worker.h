@@ -32,21 +32,26 @@ template <class T> struct Run {
     int64_t active(int64_t t) const { return call.active ? call.active[t] : call.rows; }
     int64_t valid_rows() const { return call.active ? first_valid.back() : call.steps * call.rows; }
     T* buffer(int id) const { return static_cast<T*>(buffers[id]); }
-    const T* constant(const Operand& o) const;
+    const T* constants() const;      // [constant][program.constant_width]
 };
 
-template <> inline const float* Run<float>::constant(const Operand& o) const {
-    return program.float_constants.data() + o.scratch * program.constant_width;
-}
-template <> inline const double* Run<double>::constant(const Operand& o) const {
-    return program.double_constants.data() + o.scratch * program.constant_width;
-}
+template <> inline const float* Run<float>::constants() const { return program.float_constants.data(); }
+template <> inline const double* Run<double>::constants() const { return program.double_constants.data(); }
+
+// Where a memory operand lies at a loop's s-th step: so far from step to step, or by turns in two places.
+template <class T> struct Walk {
+    T* first;
+    int64_t stride, flip;
+    T* at(int64_t s) const { return first + s * stride + (s & 1) * flip; }
+};
 
 template <class T> struct Worker {
     Run<T>& run;
     int id, count;          // real threads
     T** base;               // (operands): first element of a memory operand at the current step
-    const T** pointers;     // (program.pointer_count): row pointers of the current stage's segments; of pairs where products take those
+    Walk<T>* walks;         // (operands): of the memory operands of the current loop's stages
+    const T** pointers;     // (program.pointer_count): row pointers of what the current stage's segments read; of pairs where products take those
+    Address<T>* addresses;  // (program.address_count): of what the current stage's points use, in the tile at hand
     T* tiles;               // (program.tile_elements): results of forms, for one chunk of rows
     T* registers;           // (program.register_elements): for one pointwise tile
     T* outer;               // (program.outer_elements)
