@@ -128,8 +128,9 @@ RC_API int rc_linear_cross_entropy(const rc_loss_call*);
 
 /* --- streaming -----------------------------------------------------------------------------------------------------------------------
  * A stream is a chain of links, each bound to fixed buffers: all that a run decides from its program and call is decided when a link is
- * added, so that a step costs little more than its arithmetic. Buffers, tables and packs belong to the caller and must outlive the stream.
- * A state is carried on by naming one buffer as both its initial and its final operand. One thread at a time: a second is refused. */
+ * added, so that a step costs little more than its arithmetic. Programs, buffers, tables and packs belong to the caller and must outlive
+ * the stream. A state is carried on by naming one buffer as both its initial and its final operand. One thread at a time, adding links
+ * included: a second is refused. */
 typedef struct rc_stream rc_stream;
 RC_API rc_stream* rc_stream_new(void);
 RC_API void rc_stream_free(rc_stream*);

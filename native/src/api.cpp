@@ -167,7 +167,9 @@ int rc_stream_step_held(rc_stream* s, int first) {
         return 0;
     });
 }
-void rc_stream_release(rc_stream* s) { release_stream(*reinterpret_cast<Stream*>(s)); }
+void rc_stream_release(rc_stream* s) {
+    if (s) release_stream(*reinterpret_cast<Stream*>(s));
+}
 void rc_set_python(const rc_python* functions) { set_python(*functions); }
 void* rc_quick_step(void* self, void* argument) { return quick_step(self, argument); }
 

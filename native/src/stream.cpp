@@ -62,9 +62,15 @@ struct Stream {
 Stream* new_stream() { return new Stream; }
 void free_stream(Stream* stream) { delete stream; }
 
+void hold_stream(Stream& stream) {
+    if (stream.busy.test_and_set(std::memory_order_acquire)) fail("this session is in use by another thread; give each thread its own");
+}
+void release_stream(Stream& stream) { stream.busy.clear(std::memory_order_release); }
+
 void add_program(Stream& stream, Program& p, void* const* buffers, const rc_call& call) {
     if (!call.keep_packs) fail("a stream keeps its packs: fill them by rc_run with no step, then set keep_packs");
     if (call.steps != 1 || call.active || call.row_numbers) fail("a stream runs one step of all its rows at a time");
+    const Hold hold(stream);
     check_run(p, buffers, call);
     if (p.dtype)
         stream.links.push_back(std::make_unique<ProgramLink<double>>(p, buffers, call));
@@ -74,13 +80,9 @@ void add_program(Stream& stream, Program& p, void* const* buffers, const rc_call
 
 void add_table(Stream& stream, const void* table, int64_t count, int64_t row_bytes, const int64_t* numbers, int64_t rows, void* destination) {
     if (!table || !numbers || !destination || count < 1 || row_bytes < 1 || rows < 1) fail("a table link needs a table, numbers and a destination");
+    const Hold hold(stream);
     stream.links.push_back(std::make_unique<TableLink>(table, count, row_bytes, numbers, rows, destination));
 }
-
-void hold_stream(Stream& stream) {
-    if (stream.busy.test_and_set(std::memory_order_acquire)) fail("this session is in use by another thread; give each thread its own");
-}
-void release_stream(Stream& stream) { stream.busy.clear(std::memory_order_release); }
 
 void step_held(Stream& stream, int first) {
     if (first < 0 || size_t(first) > stream.links.size()) fail("the stream has %zu links; came %d", stream.links.size(), first);

@@ -15,9 +15,9 @@ DTYPES = (np.float32, np.float64)
 class Hand:
     """A program whose buffers are the NumPy arrays given to it: building calls are methods, runs take sizes."""
 
-    def __init__(self, dtype):
+    def __init__(self, dtype, halves=False):
         self.dtype = np.dtype(dtype)
-        self.program = library.Program(double=self.dtype == np.float64, buffers=64)
+        self.program = library.Program(double=self.dtype == np.float64, buffers=64, halves=halves)
         self.arrays = []
 
     def __getattr__(self, call):
