@@ -274,3 +274,62 @@ def test_a_sign_that_torch_has_not_written_yet_is_read(agree, gradients):
         torch.autograd.grad(y, module.U_r_l0, torch._neg_view(torch.ones_like(y)), retain_graph=True),
         torch.autograd.grad(y, module.U_r_l0, -torch.ones_like(y)),
     )
+
+
+META = {
+    "one layer": (lambda **o: rnn.Recurrent("LSTM", 5, 7, **o), {}),
+    "layers and directions": (lambda **o: rnn.Recurrent(Coins, 5, 7, 2, bidirectional=True, merge="sum", **o), {}),
+    "drop-in": (lambda **o: rnn.LSTM(5, 7, 2, proj_size=3, **o), {}),
+    "lengths": (lambda **o: rnn.GRU(5, 7, **o), {"lengths": [4, 1, 2]}),
+    "streams": (lambda **o: rnn.GRU(5, 7, **o), {"mask": torch.ones(4, 3).bool(), "reset": torch.zeros(4, 3).bool()}),
+    "torch's operators": (lambda **o: rnn.GRU(5, 7, backend="eager", **o), {}),
+}
+
+
+@pytest.mark.parametrize("case", META)
+def test_the_meta_device_has_every_shape_and_no_value(case):
+    make, options = META[case]
+    results = []
+    for device in ("cpu", "meta"):
+        module, x = make(device=device), torch.ones(4, 3, 5, device=device, requires_grad=True)
+        given = {name: s.to(device) if isinstance(s, torch.Tensor) else s for name, s in options.items()}
+        y, states = module(x, **given)
+        states = list(states.values()) if isinstance(states, dict) else list(states) if isinstance(states, tuple) else [states]
+        y.sum().backward()
+        made = [y, *states, x.grad, *(p.grad for p in module.parameters())]
+        made += module.trace(x, **given).values() if not options else []
+        results.append([(tuple(t.shape), t.dtype) for t in made])
+        assert {t.device.type for t in made} == {device}
+    assert results[0] == results[1]
+
+
+def test_the_meta_device_takes_tokens_and_single_steps():
+    assert rnn.Recurrent("LSTM", 5, 7, device="meta")(torch.zeros(4, 3, dtype=torch.int64, device="meta"))[0].shape == (4, 3, 7)
+    assert rnn.LSTMCell(5, 7, device="meta")(torch.zeros(3, 5, device="meta"))[1].shape == (3, 7)
+
+
+@pytest.mark.parametrize("module", [rnn.Recurrent("LSTM", 5, 7, device="meta"), rnn.Recurrent("LSTM", 5, 7)])
+def test_a_tensor_elsewhere_than_on_the_meta_device_is_refused(module):
+    other = "cpu" if next(module.parameters()).is_meta else "meta"
+    with pytest.raises(ShapeError, match=r"module.to_empty\(device='cpu'\)" if other == "cpu" else "x on the device 'cpu'"):
+        module(torch.zeros(4, 3, 5, device=other))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.parametrize("make", [rnn.LSTM, rnn.GRUCell, lambda *s, **o: rnn.Recurrent("SCRN", *s, **o)])
+def test_jit_trace_is_refused_in_one_line_or_records_operators(make):
+    x = torch.randn(4, 3, 5) if make is not rnn.GRUCell else torch.randn(3, 5)
+    with pytest.raises(RecellError, match="torch.jit.trace .* torch.export"):
+        torch.jit.trace(make(5, 7), (x,), strict=False)
+    module = make(5, 7, backend="eager")
+    traced = torch.jit.trace(module, (x,), strict=False)(x)
+    agree(traced, module(x))
+
+
+def agree(found, expected):
+    found, expected = ([*v.values()] if isinstance(v, dict) else v for v in (found, expected))
+    if isinstance(found, torch.Tensor):
+        torch.testing.assert_close(found, expected)
+    else:
+        for a, b in zip(found, expected, strict=True):
+            agree(a, b)

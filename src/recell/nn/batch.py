@@ -90,7 +90,7 @@ def _enter_packed(packed: PackedSequence, input_size: int, like: Tensor, batch_f
     data = checked_input(packed.data, like, input_size, (2,))
     # Without its indices a packed sequence unpacks in its own order: longest row first.
     x, lengths = pad_packed_sequence(PackedSequence(data, packed.batch_sizes))
-    active = None if torch.compiler.is_compiling() else packed.batch_sizes.tolist()
+    active = None if torch.compiler.is_compiling() or x.is_meta else packed.batch_sizes.tolist()
     streams = Streams(lengths.to(like.device), active, seed=seed, rows=packed.sorted_indices)
     batch = Batch(x, streams, packed.sorted_indices, packed.unsorted_indices, batch_first, packed=packed)
     lead = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
@@ -113,8 +113,12 @@ def checked_input(x: object, like: Tensor, input_size: int, dims: tuple[int, ...
 def checked_tensor(name: str, tensor: Tensor, like: Tensor) -> Tensor:
     """The tensor if dtype and device are the parameters'; under autocast it is cast to their dtype."""
     if tensor.device != like.device:
-        raise ShapeError(f"{name} is on {tensor.device} and the parameters are on {like.device}; "
-                        f"write {name}.to({str(like.device)!r})")
+        remedy = f"{name}.to({str(like.device)!r})"
+        if tensor.is_meta:  # there are no values to bring over
+            remedy = f"{name} on the device {str(like.device)!r}"
+        elif like.is_meta:
+            remedy = f"module.to_empty(device={str(tensor.device)!r})"
+        raise ShapeError(f"{name} is on {tensor.device} and the parameters are on {like.device}; write {remedy}")
     if tensor.dtype != like.dtype:
         if not torch._C._is_any_autocast_enabled() or not tensor.dtype.is_floating_point:
             raise ShapeError(f"{name} is {name_of(tensor.dtype)} and the parameters are {name_of(like.dtype)}; "
@@ -128,7 +132,7 @@ def _sort(batch: Batch, lengths: Lengths) -> Batch:
     x = batch.x
     steps, rows = x.shape[:2]
     lengths = _checked_lengths(lengths, rows, x.device)
-    if torch.compiler.is_compiling():  # a graph may not depend on the lengths' values: their check is in the operator
+    if torch.compiler.is_compiling() or x.is_meta:  # without values to look at: their check is in the operator
         ordered, order = torch.sort(lengths, descending=True, stable=True)
         streams = batch.streams._replace(lengths=ordered, rows=order)
         return batch._replace(x=x.index_select(1, order), streams=streams, order=order, restore=torch.argsort(order))

@@ -2,7 +2,7 @@
 
 A `Runner` is a cell with its sizes that takes torch tensors and gives torch tensors back. It picks, in this order,
 
-1. the operator `recell::forward` while torch compiles or exports (see `operators.py`);
+1. the operator `recell::forward` while torch compiles or exports, and on the meta device (see `operators.py`);
 2. the eager decomposition, which is torch's to differentiate, where the backend is "eager" and inside a functorch
    transform (`vmap`, `torch.func.grad`), which knows nothing of kernels;
 3. the kernel alone where no gradient is asked for;
@@ -12,6 +12,7 @@ A `Runner` is a cell with its sizes that takes torch tensors and gives torch ten
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -100,8 +101,15 @@ class AsWritten:
         return tuple(gradients)
 
 
+def exact(x: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Autocast switched off for operators on x's device; the meta device, where nothing is computed, has none."""
+    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
 def active_rows(lengths: Tensor, steps: int) -> list[int]:
     """How many rows are still running at each step, for lengths (N,) in any order; ShapeError beyond 0..steps."""
+    if lengths.is_meta:
+        raise ShapeError("lengths on the meta device have no values, and here they are needed; write device=\"cpu\"")
     for row, value in enumerate(lengths.tolist()):
         if not 0 <= value <= steps:
             raise ShapeError(f"lengths[{row}] is {value}, and x has {steps} time steps; "
@@ -150,7 +158,7 @@ class Runner:
         """y and the new states of every way over one x; a kernel runs them side by side where that is faster."""
         if self._autocast_halves(x):
             return self.halved.all(x, ways, streams)
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or x.is_meta:
             return [self._operator(x, way, streams) for way in ways]
         transformed = torch._C._are_functorch_transforms_active()
         if transformed or self.backend_for(x.dtype, x.device) == "eager":
@@ -161,6 +169,9 @@ class Runner:
         tensors = [t for way in ways for t in (*way.states, *way.stored)]
         if forward_ad._current_level >= 0:
             self._refuse_forward_mode((x, *tensors))
+        if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+            raise RecellError(f"torch.jit.trace records torch's operators, and {self.cell.name} runs in a kernel; "
+                              "write torch.export.export(module, (x,)), or make the module with backend=\"eager\"")
         if torch.is_grad_enabled() and (x.requires_grad or any(t.requires_grad for t in tensors)):
             outputs = _Sequence.apply(self, streams, tuple(way.place for way in ways), x, *tensors)
             return [(y, states) for y, *states in _shares(outputs, len(ways))]
@@ -221,7 +232,7 @@ class Runner:
                   place: Place) -> tuple[Tensor, Sequence[Tensor]]:
         """The same equations in torch operators, which every transform of torch understands."""
         call = self.call(x, states, parameters, streams, place)
-        with torch.autocast(x.device.type, enabled=False):
+        with exact(x):
             result = self._eager(x.dtype, streams).forward(call, save=False)
         return result.y, result.states
 
@@ -234,7 +245,7 @@ class Runner:
         if key not in self._kernels:
             named = build_named(self.cell, self.sizes, backend=backend, dtype=name_of(x.dtype), variant=_variant(streams))
             self._kernels[key] = _for_torch(named, backend)
-        with torch.autocast(x.device.type, enabled=False):
+        with exact(x):
             return self._kernels[key].trace(call)
 
     def _eager(self, dtype: torch.dtype, streams: Streams) -> Kernel:
