@@ -9,7 +9,7 @@ import torch
 
 import recell.nn as rnn
 from recell import cell, sigmoid, tanh
-from recell.errors import RecellError, ShapeError
+from recell.errors import CellError, RecellError, ShapeError
 
 D = torch.float64
 
@@ -60,3 +60,23 @@ def test_parameters_copies_and_errors(agree):
             call()
     with pytest.raises(RecellError, match="no parameter"):
         step.parameter("Q")
+
+
+@pytest.mark.parametrize("name", ["cell", "training", "backend", "forward", "hidden_size"])
+def test_a_parameter_named_as_an_attribute_is_refused(name):
+    @cell
+    def Named(p, x, h):
+        return tanh(p.W @ x + p[name] * h)
+
+    with pytest.raises(CellError, match=f"Named: '{name}' cannot be stored as '{name}', which Step is already using"):
+        rnn.Step(Named, 5, 7)
+    assert rnn.Recurrent(Named, 5, 7).parameter(name).shape == (7,)  # there it bears the layer's number
+
+
+def test_a_learned_state_named_as_a_parameter_is_refused():
+    @cell
+    def Named(p, x, h):
+        return tanh(p.W @ x + p.initial_h * h)
+
+    with pytest.raises(CellError, match="'initial_h' cannot be stored as 'initial_h_l0'"):
+        rnn.Recurrent(Named, 5, 7, learn_initial_state=True)

@@ -58,7 +58,8 @@ class Recurrent(Stack):
     def _make_initial_states(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
         for state, size in self._learned_states(layer):
             value = torch.full((size,), state.initial, device=device, dtype=dtype)
-            self.register_parameter(f"initial_{state.name}_{suffix}", nn.Parameter(value))
+            name = free_name(self, self.cell, f"initial_{state.name}", f"_{suffix}")
+            self.register_parameter(name, nn.Parameter(value))
 
     def _learned_states(self, layer: int) -> list[tuple[Any, int]]:
         pairs = zip(self.cell.states, self._runners[layer].state_sizes, strict=True)
@@ -136,7 +137,7 @@ class Recurrent(Stack):
         if embedding is not None and (embedding.dim() != 2 or embedding.shape[1] != self.input_size):
             raise ShapeError(f"the embedding is {tuple(embedding.shape)}; this module takes (V, {self.input_size})")
         count = self.input_size if embedding is None else len(embedding)
-        if torch.compiler.is_compiling() or not tokens.numel():
+        if torch.compiler.is_compiling() or tokens.is_meta or not tokens.numel():
             return  # a graph may not depend on the tokens' values: there the gather itself checks them
         low, high = (int(v) for v in torch.aminmax(tokens))
         if low < 0 or high >= count:
@@ -206,12 +207,21 @@ def make_parameters(module: nn.Module, cell: Cell, sizes: Mapping[str, int], hid
     names: list[str] = []
     for parameter in cell.parameters(sizes):
         value = initialise(torch.empty(parameter.shape, device=device, dtype=dtype), parameter.init, hidden_size)
-        names.append(f"{parameter.name}{suffix}")
+        names.append(free_name(module, cell, parameter.name, suffix))
         if parameter.trainable:
             module.register_parameter(names[-1], nn.Parameter(value))
         else:
             module.register_buffer(names[-1], value)
     return tuple(names)
+
+
+def free_name(module: nn.Module, cell: Cell, name: str, suffix: str) -> str:
+    """The name that a tensor is stored under; CellError where the module has an attribute of this name already."""
+    stored = f"{name}{suffix}"
+    if hasattr(module, stored):
+        raise CellError(f"{cell.name}: {name!r} cannot be stored as {stored!r}, which {type(module).__name__} is already using; "
+                        f"write another name in the cell, such as {name}_1")
+    return stored
 
 
 def initialise(tensor: Tensor, init: Init | None, hidden_size: int) -> Tensor:
