@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import recell
 from recell import CellError, ShapeError, cell, cells, concat, relu, sigmoid, split, tanh, where
 from recell.language.cell import Cell
 
@@ -303,3 +305,56 @@ def test_the_size_between_two_chained_products_must_be_named() -> None:
         return tanh(p.A @ z + p.U @ h)
 
     assert Named.parameters(Named.resolve(3, 5, {"rank": 2}))[0].shape == (2, 3)
+
+
+BAD_INITS = {
+    "no such name": (lambda p: p.matrix("U", init="orthogonl"), "'U' names no initialiser.* write orthogonal"),
+    "a matrix's for a vector": (lambda p: p.vector("U", init="identity_"), "'identity_' fills a matrix; came 'U', a vector"),
+    "a matrix's for a scalar": (lambda p: p.scalar("U", init="glorot"), "'glorot' fills a matrix; came 'U', a scalar"),
+    "no number": (lambda p: p.vector("U", init=float("nan")), "came nan; write"),
+    "a truth": (lambda p: p.vector("U", init=True), "came True; write"),
+    "a list": (lambda p: p.vector("U", init=[1.0]), r"came \[1.0\]; write"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INITS)
+def test_a_bad_init_is_found_at_definition(case: str) -> None:
+    declare, words = BAD_INITS[case]
+    with pytest.raises(CellError, match=f"line .*{words}"):
+
+        @cell
+        def Wrong(p, x, h):
+            u = declare(p)
+            return tanh(p.W @ x + (u @ h if case == "no such name" else u * h))
+
+
+def test_a_good_init_is_kept() -> None:
+    def ones(shape):
+        return np.ones(shape)
+
+    @cell
+    def Right(p, x, h):
+        u = p.matrix("U", init="orthogonal_") @ h + p.matrix("V", init=ones) @ h
+        return tanh(p.W @ x + u + p.vector("b", init=np.float32(0.5)) + p.scalar("s", init="uniform_fan_in"))
+
+    kept = {q.name: q.init for q in Right.parameters(Right.resolve(3, 5))}
+    assert kept == {"U": "orthogonal_", "V": ones, "W": None, "b": 0.5, "s": "uniform_fan_in"}
+
+
+NOWHERE = {
+    "the tracer's own": ("tanh(h @ x)", "left of @"),
+    "an op's arguments": ("tanh(h, x)", "tanh takes 1 argument"),
+    "an op of numbers": ("mean(2.0) * h", "mean reads a vector"),
+    "a rate": ("dropout(h, 2.0)", "the rate of dropout"),
+    "a size": ("p.matrix('W', rows='2*') @ h", "a size must be"),
+    "a name": ("tanhh(h)", "'tanhh' is not defined"),
+}
+
+
+@pytest.mark.parametrize("case", NOWHERE)
+def test_a_cell_without_a_source_file_names_its_line(case: str) -> None:
+    wrong, words = NOWHERE[case]
+    source = f"@cell\ndef Typed(p, x, h):\n    u = p.U @ x\n    v = {wrong}\n    return u + v\n"
+    with pytest.raises(CellError, match=rf"^Typed, line 4: .*{words}") as caught:
+        exec(source, vars(recell) | {"cell": cell})
+    assert "\n" not in str(caught.value)

@@ -59,3 +59,15 @@ def test_bad_initialisers_get_one_clear_line(call, error, expected):
     with pytest.raises(error, match=expected) as caught:
         call()
     assert isinstance(caught.value, RecellError)
+
+
+def test_the_names_that_a_cell_may_give_are_those_that_fill():
+    from recell.language import trace
+
+    assert set(init.NAMED) == trace.INITIALISERS
+    for name in init.NAMED:
+        if name in trace.MATRIX_INITIALISERS:
+            with pytest.raises(RecellError, match="fills a"):
+                init.fill_(torch.empty(3), name)
+        else:
+            assert all(init.fill_(torch.zeros(shape), name).abs().sum() > 0 for shape in ((), (3,), (3, 2)))

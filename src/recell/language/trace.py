@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from numbers import Real
 from types import CodeType, FrameType
 from typing import Any, NoReturn
 
-from recell.errors import CellError
+from recell.errors import CellError, unknown
 from recell.graph.graph import PARAMETER, ROW, ROW_SCALAR, Builder, ParameterInfo, Shape, ShapeClash
 from recell.graph.ops import OPS
 from recell.graph.size import UNKNOWN, Size
 from recell.language.value import Number, Parameters, ParameterValue, Value
+
+# Names that `init=` may give; recell.nn.init fills by them.
+MATRIX_INITIALISERS = frozenset({"glorot", "orthogonal", "identity", "spectral_radius"})
+INITIALISERS = MATRIX_INITIALISERS | {"uniform_fan_in"}
 
 
 class KindLearned(Exception):
@@ -145,8 +150,25 @@ class Tracer:
             return Value(self, known.node)
         self.kinds[name] = len(dims)
         self.declared.add(name)
-        self._add_parameter(name, dims, trainable, init)
+        self._add_parameter(name, dims, trainable, self._checked_init(name, len(dims), init))
         return Value(self, self.parameters[name].node)
+
+    def _checked_init(self, name: str, dims: int, init: Any) -> Any:
+        """A number, a function, or an initialiser's name that fills what is declared."""
+        if init is None or callable(init):
+            return init
+        if isinstance(init, str):
+            plain = init.removesuffix("_")
+            if plain not in INITIALISERS:
+                self.fail(f"the init of {name!r} names no initialiser: {unknown('initialiser', init, INITIALISERS)}")
+            if plain in MATRIX_INITIALISERS and dims != 2:
+                self.fail(f"the initialiser {init!r} fills a matrix; came {name!r}, a {('scalar', 'vector')[dims]}; "
+                          "write a number, init=0.1")
+            return init
+        if isinstance(init, bool) or not isinstance(init, Real) or not math.isfinite(init):
+            self.fail(f"the init of {name!r} must be a number, an initialiser's name or a function shape -> array; "
+                      f"came {init!r:.60}; write init=1.0 or init='orthogonal'")
+        return float(init)
 
     def _add_parameter(self, name: str, dims: tuple[Any, ...], trainable: bool, init: Any) -> None:
         sizes = tuple(self.builder.unifier.fresh() if d is None else Size.parse(d) for d in dims)
@@ -304,6 +326,10 @@ def _call_watching(tracer: Tracer, function: Callable[..., Any], values: dict[st
     sys.setprofile(watch)
     try:
         return function(Parameters(tracer), *values.values(), **constants)
+    except CellError as error:
+        if str(error).startswith(f"{tracer.name}, line "):
+            raise
+        tracer.fail(str(error))  # raised where nobody knew the line: by an op of plain numbers, by a size
     except (NameError, AttributeError) as error:
         tracer.fail(f"{error}; write p.NAME for a parameter, a keyword-only argument for a constant")
     except TypeError as error:

@@ -19,7 +19,7 @@ Init = float | str | Callable[..., Any]
 
 def uniform_fan_in_(tensor: Tensor, fan_in: int | None = None) -> Tensor:
     """Uniform in +-1/sqrt(fan_in); `fan_in` is the last axis unless given. torch.nn's rule, with its hidden size."""
-    bound = 1 / math.sqrt(fan_in or tensor.shape[-1])
+    bound = 1 / math.sqrt(fan_in or (tensor.shape[-1] if tensor.dim() else 1))
     return nn.init.uniform_(tensor, -bound, bound)
 
 
