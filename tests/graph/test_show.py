@@ -37,7 +37,7 @@ def run_text(case: Case) -> dict[str, np.ndarray]:
     values["dt"] = None if case.elapsed is None else case.elapsed[0][None]
     found = {}
     for line in case.cell.equations().splitlines():
-        python = re.sub(r"(\w+)('*)\[t\]", lambda m: f"now_{m[1]}{'_' * len(m[2])}", line)
+        python = re.sub(r"(\w+)\[t\]", r"now_\1", line)
         python = re.sub(r"(\w+)\[t-1\]", r"before_\1", python)
         left, right = python.split(" = ", 1)
         right = re.sub(r"\[(.*?) : (.*?)\]", r"[round(\1) : round(\2)]", right)
@@ -88,14 +88,32 @@ def test_the_lstm_is_printed_as_it_was_written() -> None:
     assert r"  c_{t} &= f_{t} \odot c_{t-1} + i_{t} \odot g_{t} \\" in cells.LSTM.latex().splitlines()
 
 
-def test_a_name_bound_twice_has_primes_but_for_the_last() -> None:
+def test_a_name_bound_again_is_numbered_but_for_the_last() -> None:
     @cell
     def Twice(p, x, h):
         u = p.W @ x
         u = tanh(u) + h
         return u * 0.5
 
-    assert Twice.equations().splitlines() == ["u'[t] = W @ x[t]", "u[t] = tanh(u'[t]) + h[t-1]", "h[t] = u[t] * 0.5"]
+    assert Twice.equations().splitlines() == ["u_1[t] = W @ x[t]", "u[t] = tanh(u_1[t]) + h[t-1]", "h[t] = u[t] * 0.5"]
+
+
+@cell
+def Deep(p, x, h):
+    """A loop that binds one name again and again, beside names that look like its numbers."""
+    h_2 = p.W @ x
+    for k in range(12):
+        h = tanh(p[f"U_{k}"] @ h + h_2)
+    return h
+
+
+def test_a_loops_bindings_are_numbered_past_other_names() -> None:
+    names = [line.split("[t] = ")[0] for line in Deep.equations().splitlines()]
+    assert names == ["h_2", "h_1", *(f"h_{k}" for k in range(3, 13)), "h"]
+    assert "h_{12,t} &=" in Deep.latex() and "'" not in Deep.latex() + Deep.equations() + Deep.diagram()
+    case = make(Deep, Deep.resolve(5, 7), steps=1)
+    printed = run_text(case)
+    agree({"h": printed["h"]}, {"h": trace(case, "reference")["h"][0]})
 
 
 def test_time_has_no_equation() -> None:

@@ -62,19 +62,25 @@ def dot(graph: Graph, title: str) -> str:
 
 
 def display_names(graph: Graph) -> dict[int, str]:
-    """Node -> name: a state's new value bears the state's name; a name bound twice gets primes but for its last binding."""
+    """Node -> name: a state's new value bears the state's name; a name bound more than once is numbered but for its last
+    binding, `u_1`, `u_2`, `u`. A number that would make another name of the cell is left out."""
     final = {s.after: s.name for s in graph.states}
     last = dict(graph.names)
+    taken = {*last, *(s.name for s in graph.states), *(p.name for p in graph.parameters)}
+    counts: dict[str, int] = {}
     result: dict[int, str] = {}
     for name, node in graph.names:
         is_last = last[name] == node and (node in final or name not in final.values())
-        result[node] = name if is_last else name + "'" * _binding(graph, name, node)
+        result[node] = name if is_last else _numbered(name, counts, taken)
     return {**result, **{node: name for node, name in final.items() if graph.nodes[node].inputs}}
 
 
-def _binding(graph: Graph, name: str, node: int) -> int:
-    nodes = [n for other, n in graph.names if other == name]
-    return nodes.index(node) + 1
+def _numbered(name: str, counts: dict[str, int], taken: set[str]) -> str:
+    """The next free `name_1`, `name_2`; `counts` goes on."""
+    while True:
+        counts[name] = counts.get(name, 0) + 1
+        if (found := f"{name}_{counts[name]}") not in taken:
+            return found
 
 
 def _equations(graph: Graph, style: Style) -> list[tuple[str, str]]:
@@ -179,11 +185,10 @@ def _text_call(op: str, arguments: list[str], node: Node) -> str:
 
 def _latex_name(name: str, time: str | None) -> str:
     """`W_i` -> `W_{i}`, and a time index joins the subscript; several letters are upright."""
-    primes = len(name) - len(name.rstrip("'"))
-    head, *subscripts = name.rstrip("'").split("_")
+    head, *subscripts = name.split("_")
     head = head if len(head) == 1 else _greek(head)
-    inside = ",".join([*(s if len(s) == 1 else _greek(s) for s in subscripts), *([time] if time else [])])
-    return head + "'" * primes + (f"_{{{inside}}}" if inside else "")
+    inside = ",".join([*(s if len(s) == 1 or s.isdecimal() else _greek(s) for s in subscripts), *([time] if time else [])])
+    return head + (f"_{{{inside}}}" if inside else "")
 
 
 _GREEK = re.compile(r"^(alpha|beta|gamma|delta|epsilon|zeta|eta|theta|lambda|mu|nu|xi|rho|sigma|tau|phi|psi|omega)$")
