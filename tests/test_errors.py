@@ -36,4 +36,5 @@ def test_nearest_keeps_the_count_and_finds_nothing_in_noise() -> None:
 def test_unknown_offers_near_names_else_all() -> None:
     assert errors.unknown("cell", "LSMT", ["GRU", "LSTM"]).endswith("write LSTM")
     assert errors.unknown("cell", "zzzz", ["LSTM", "GRU"]).endswith("write GRU or LSTM")
+    assert errors.unknown("name", "zzzz", ["h", "c", "h"]).endswith("write c or h")
     assert errors.unknown("cell", "LSTM", []) == "there is no cell of this name; came 'LSTM'"

@@ -61,7 +61,7 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     >>> unknown("cell", "GRV", ["GRU", "LSTM"])
     "there is no cell of this name; came 'GRV'; write GRU"
     """
-    known = tuple(sorted(choices))
+    known = tuple(sorted(set(choices)))
     offered = nearest(name, known) or known
     return message(f"there is no {kind} of this name", came=repr(name), write=" or ".join(offered) or None)
 

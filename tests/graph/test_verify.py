@@ -14,6 +14,7 @@ from recell import Cell, CellError, ModelError, cells
 from recell.errors import RecellError
 from recell.graph import serial
 from recell.graph.verify import verify
+from recell.modifiers import zoneout
 from tests.contract.descriptions import NAMES, cell_named
 
 
@@ -121,3 +122,11 @@ def test_a_node_reads_only_what_comes_before_it() -> None:
     data["nodes"][place][1] = [place, place]
     with pytest.raises(ModelError, match=f"node {place} reads a node that does not come before it"):
         damaged(nodes=data["nodes"])
+
+
+def test_a_coins_number_is_a_key_of_32_bits() -> None:
+    data = json.loads(json.dumps(serial.to_json(cells.LSTM.with_(zoneout(h=0.1)).graph)))
+    (place,) = [i for i, node in enumerate(data["nodes"]) if node[0] == "coin"]
+    for number in (2**31, 2**32, 10**30, -1):
+        with pytest.raises(ModelError, match=f"op number {number}"):
+            Cell.from_json({"name": "Damaged", "defaults": {}, "graph": changed(data, ("nodes", place, 2, 2), number)})

@@ -103,3 +103,9 @@ def test_ops_as_constants() -> None:
 
     other = Activated(activation=recell.sin)
     assert {n.op for n in other.graph.nodes} >= {"sin"} and other != Activated
+
+
+@pytest.mark.parametrize("op", [recell.mean, recell.softmax, recell.sum])
+def test_a_row_operation_of_a_plain_number_is_refused(op) -> None:
+    with pytest.raises(CellError, match=r"reads a vector; came the number 2.0"):
+        op(2.0)

@@ -78,7 +78,7 @@ def _check_attributes(what: str, node: Node) -> None:
 def _check_coin(builder: Builder, what: str, node: Node) -> None:
     rate, per, number = node.attributes
     require(0 <= rate <= 1, f"{what} has the rate {rate!r}")
-    require(number >= 0, f"{what} has the op number {number!r}")
+    require(0 <= number < 2**31, f"{what} has the op number {number!r}")  # a key of 32 bits in the generator
     require(per in ("sequence", "step"), f"{what} is drawn per {per!r}")
     require(node.shape == builder.shape(node.inputs[0]), f"{what} is not of the shape of its input")
     require(node.shape.is_row or per == "sequence", f"{what} draws a parameter's coins at every step")

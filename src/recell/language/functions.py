@@ -17,6 +17,8 @@ def _function(name: str) -> Callable[..., Any]:
         if len(arguments) != row.arity:
             raise CellError(f"{name} takes {row.arity} argument(s); came {len(arguments)}; write {name}({row.arguments})")
         tracer = find_tracer(arguments, name)
+        if tracer is None and row.kind == "row":
+            raise CellError(f"{name} reads a vector; came the number {arguments[0]!r}; write {name}(h)")
         if tracer is None:
             return float(row.numpy(*arguments))  # pyright: ignore[reportOptionalCall]
         return tracer.apply(name, *arguments)
