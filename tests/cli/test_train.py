@@ -164,3 +164,11 @@ def test_predict_answers_every_line(recell, model: Path, tmp_path: Path) -> None
     assert [answer["input"] for answer in answers] == ["the cat", "the dog"]
     assert [answer["output"] for answer in answers] == library.load(model).predict(["the cat", "the dog"])
     assert recell("predict", model, tmp_path / "prompts.txt").out.startswith("the cat\t")
+
+
+def test_an_out_without_a_name(recell, corpus: Path, small, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = recell("train", "language-model", corpus, "--out", "", *small)
+    assert (ran.code, ran.err.count("\n")) == (2, 1) and "a folder needs a name" in ran.err
+    assert not (tmp_path / "config.json").exists() and not (tmp_path / "checkpoint").exists()
+    assert recell("generate", "").err == ran.err

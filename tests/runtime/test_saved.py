@@ -58,3 +58,11 @@ def test_a_file_name_that_is_none_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(ModelError):
         saved.read_saved(tmp_path)
+
+
+@pytest.mark.parametrize("content", ['{"architectures": ["GPT2LMHeadModel"]}', "no JSON", "[]"])
+def test_a_config_of_another_program_is_not_overwritten(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(DataError, match="is none that recell wrote"):
+        saved.write_saved(tmp_path, {"task": "language_model"}, {"model.safetensors": b""})
+    assert (tmp_path / "config.json").read_text() == content and not (tmp_path / "model.safetensors").exists()

@@ -426,3 +426,35 @@ def test_changed_options_under_a_right_hash_are_refused_when_loaded(
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=f"changed: .*{name}"):
         recell.load(folder)
+
+
+def test_another_thread_count_is_said_when_resumed(corpus: Path, small: dict[str, Any], tmp_path: Path, capsys) -> None:
+    out = tmp_path / "m"
+    LanguageModel(**small).fit(corpus, progress=False, out=out)
+    for steps, threads, said in ((14, 1, False), (16, 2, True), (18, 2, False)):
+        LanguageModel(**{**small, "steps": steps, "threads": threads}).fit(corpus, out=out, resume=True)
+        lines = [line for line in capsys.readouterr().err.splitlines() if "thread" in line]
+        assert len(lines) == said
+        assert not said or "ran with 1 thread(s) and goes on with 2" in lines[0] and "--threads 1" in lines[0]
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocabulary.json", "metrics.jsonl", "checkpoint"])
+def test_files_of_others_are_not_overwritten(corpus: Path, small: dict[str, Any], tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"name": "of another program"}')
+    with pytest.raises(ModelError, match=f"already holds {name}, which this training would overwrite"):
+        LanguageModel(**small).fit(corpus, progress=False, out=tmp_path)
+    assert (tmp_path / name).read_text() == '{"name": "of another program"}'
+
+
+def test_other_files_may_lie_beside_a_model(corpus: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("notes.txt", "corpus.json"):
+        (tmp_path / name).write_text(name)
+    LanguageModel(**small).fit(corpus, progress=False, out=tmp_path).save(tmp_path).save(tmp_path)
+    assert recell.load(tmp_path).evaluate(corpus)["tokens"] > 0
+    assert all((tmp_path / name).read_text() == name for name in ("notes.txt", "corpus.json"))
+
+
+def test_a_folder_needs_a_name(corpus: Path, small: dict[str, Any], trained: LanguageModel) -> None:
+    for act in (lambda: LanguageModel(**small).fit(corpus, progress=False, out=""), lambda: trained.save(" ")):
+        with pytest.raises(DataError, match="a folder needs a name; came ' ?'"):
+            act()

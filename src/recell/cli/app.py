@@ -19,7 +19,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Folder = Annotated[Path, typer.Argument(help="A model folder that `recell train` wrote.", metavar="DIR")]
+def _folder(text: str) -> Path:
+    """A folder's name as it was written: Path("") would be the present folder."""
+    from recell.data.files import named_folder
+
+    return named_folder(text)
+
+
+Folder = Annotated[Path, typer.Argument(help="A model folder that `recell train` wrote.", metavar="DIR", parser=_folder)]
 Data = Annotated[Path, typer.Argument(help="A UTF-8 text file.", metavar="DATA")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
@@ -41,7 +48,7 @@ def everything(
 def train(
     task: Annotated[str, typer.Argument(help="What to learn, such as language-model.", metavar="TASK")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="The folder for the model and its checkpoints.", metavar="DIR")],
+    out: Annotated[Path, typer.Option(help="The folder for the model and its checkpoints.", metavar="DIR", parser=_folder)],
     cell: Annotated[str | None, typer.Option(help="A cell's name, or your own: file.py:Name.")] = None,
     hidden_size: Annotated[int | None, typer.Option(help="Units of each layer.")] = None,
     layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
@@ -148,7 +155,9 @@ def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run; without: every one.", metavar="[NAME]...")] = None,
     listed: Annotated[bool, typer.Option("--list", help="Say which there are and what each asks.")] = False,
     full: Annotated[bool, typer.Option("--all", help="The full shapes too, however long they take.")] = False,
-    out: Annotated[Path, typer.Option(help="The folder for NAME.json and NAME.md.", metavar="DIR")] = Path("benchmarks/results"),
+    out: Annotated[
+        Path, typer.Option(help="The folder for NAME.json and NAME.md.", metavar="DIR", parser=_folder)
+    ] = Path("benchmarks/results"),
     threads: Annotated[int, typer.Option(help="Threads to compute with.", min=1)] = 2,
     as_json: Json = False,
 ) -> None:

@@ -57,6 +57,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def named_folder(folder: str | Path) -> Path:
+    """The folder as a Path; DataError for an empty name, which would mean the folder that one happens to stand in."""
+    if not str(folder).strip():
+        raise DataError(f"a folder needs a name; came {str(folder)!r}; write one, or . for the present folder")
+    return Path(folder)
+
+
 def make_folder(folder: Path) -> None:
     """Create ``folder`` and its parents; raises DataError where that cannot be."""
     try:

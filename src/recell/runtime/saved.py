@@ -24,6 +24,7 @@ from recell.data.files import (
     fingerprint,
     json_bytes,
     make_folder,
+    named_folder,
     parse_json,
     read_bytes,
     read_json,
@@ -119,9 +120,11 @@ def write_saved(
     What is ``beside`` (a log, say) is no part of the model: it may change or go without the model being
     refused. Raises DataError where the disk refuses. Broken off at any moment, by an error or a kill, the folder
     still holds the model that it held before: until config.json is replaced, the old files stay under a second name.
+    Other files of the folder stay as they are; DataError where its config.json is not a model's.
     """
-    folder = Path(folder)
+    folder = named_folder(folder)
     make_folder(folder)
+    _refuse_foreign(folder)
     _settle(folder)
     listed = {name: fingerprint(content) for name, content in files.items()}
     described = {"format": FORMAT, **config, "files": listed}
@@ -145,6 +148,18 @@ def write_saved(
     finally:
         for path in temporary.values():
             path.unlink(missing_ok=True)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """DataError where config.json is not a model folder's: another program's model may lie there."""
+    path = folder / CONFIG
+    if path.exists():
+        try:
+            config = read_json(path, DataError)
+        except DataError:
+            config = {}
+        if not {"format", "sha256", "files"} <= config.keys():
+            raise DataError(f"{path} is none that recell wrote, and saving would overwrite it; write another folder")
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from recell import cells
 from recell.data.batching import Streams
+from recell.data.files import named_folder
 from recell.data.text import read_text
 from recell.data.vocabulary import UNKNOWN, Level, Vocabulary, checked_level
 from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError, message
@@ -109,13 +110,14 @@ class LanguageModel(Task):
     ) -> Self:
         """Train on a UTF-8 text file, or on strings that are joined as they are.
 
-        ``validation`` is another text to hold out. With ``out``, the folder gets checkpoints and
-        metrics.jsonl while training goes on, and ``resume`` continues there with the very bits of a training
-        never broken off. Raises DataError for a text that cannot be used, RecellError for an option that
-        cannot, ModelError for a checkpoint of another text or other options, KeyboardInterrupt after Ctrl-C,
+        ``validation`` is another text to hold out. With ``out``, the folder gets checkpoints and metrics.jsonl while
+        training goes on, and ``resume`` continues there with the very bits of a training never broken off, where the
+        number of threads is the same; a line says where it is not. Other files may lie in the folder. Raises DataError
+        for a text that cannot be used, RecellError for an option that cannot, ModelError for a checkpoint of another
+        text or other options and for a folder with files that would be overwritten, KeyboardInterrupt after Ctrl-C,
         when the checkpoint is written.
         """
-        cell = self._check()
+        cell, shown = self._check(), chosen(progress)
         text, held_out = self._texts(data, validation)
         vocabulary = Vocabulary.of_text(text, level=self.level, minimum_count=self.minimum_count)
         numbers = vocabulary.encode(text)
@@ -131,10 +133,11 @@ class LanguageModel(Task):
                 self._plan(streams.windows_per_epoch),
                 folder=out,
                 note=self._note(numbers),
-                progress=chosen(progress),
+                progress=shown,
             )
             if saved is not None:
                 training.resume(saved)
+                _say_threads(saved.state["note"].get("threads"), torch.get_num_threads(), shown)
             outcome = training.run()
             if outcome.interrupted:
                 raise KeyboardInterrupt(_interrupted(outcome.step, out))
@@ -258,16 +261,16 @@ class LanguageModel(Task):
             if resume:
                 raise RecellError(message("resume needs the folder to go on in", write="out='model', resume=True"))
             return None
-        checkpoints = Checkpoints(Path(out) / "checkpoint")
-        if not resume:
-            if (Path(out) / CONFIG).exists():
-                raise ModelError(f"{out} already holds a model; write resume (--resume) to go on, or another folder")
-            if checkpoints.has():
-                raise ModelError(f"{out} already holds a training's checkpoints; write resume (--resume) to go on with "
-                                 f"the same options, or delete {Path(out) / 'checkpoint'} to begin anew")
-            return None
+        folder = named_folder(out)
+        checkpoints = Checkpoints(folder / "checkpoint")
         if not checkpoints.has():
+            _check_free(folder, resume)
             return None
+        if not resume:
+            if (folder / CONFIG).exists():
+                raise ModelError(f"{out} already holds a model; write resume (--resume) to go on, or another folder")
+            raise ModelError(f"{out} already holds a training's checkpoints; write resume (--resume) to go on with "
+                             f"the same options, or delete {checkpoints.folder} to begin anew")
         saved = checkpoints.load()
         _check_note(saved.state.get("note"), self._note(numbers), out)
         return saved
@@ -363,6 +366,16 @@ def _check_count(name: str, value: object) -> None:
         raise ShapeError(message(f"{name} is a whole number from 1", came=repr(value), write=f"{name}=64"))
 
 
+def _check_free(folder: Path, resume: bool) -> None:
+    """Refuse a folder with files that the training or its model would overwrite; others may lie beside them.
+
+    Resumed before its first checkpoint, a training finds a log and a folder for checkpoints that are its own.
+    """
+    written = (CONFIG, TENSORS, _VOCABULARY, *(() if resume else (_METRICS, "checkpoint")))
+    if held := [name for name in written if (folder / name).exists()]:
+        raise ModelError(f"{folder} already holds {', '.join(held)}, which this training would overwrite; write another folder")
+
+
 def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path) -> None:
     """Refuse to go on with another text or other options than the checkpoint's."""
     if not isinstance(earlier, dict) or earlier.get("task") != now["task"]:
@@ -376,6 +389,13 @@ def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path) -> None:
             )
     if earlier.get("text") != now["text"]:
         raise ModelError(f"the training in {out} read another text; resume it with the same one, or use another folder")
+
+
+def _say_threads(before: object, now: int, shown: Progress) -> None:
+    """The thread count fixes the order of every sum: with another one, figures agree within rounding alone."""
+    if isinstance(before, int) and before != now:
+        shown.say(f"this training ran with {before} thread(s) and goes on with {now}: from here on its figures agree with "
+                  f"an unbroken one's within rounding, not bit for bit; write threads={before} (--threads {before}) for that")
 
 
 def _short(value: Any) -> str:
