@@ -18,6 +18,7 @@ from recell.language.cell import Cell
 
 Array = NDArray[Any]
 _OF_TORCH = ("eager",)  # it runs on torch's tensors, and a saved model must not need torch
+MOST_UNITS = 1 << 24  # of a value of one row
 States = tuple[Array, ...]  # one (streams, size) for each of the cell's states
 
 
@@ -106,8 +107,18 @@ def layer_sizes(cell: Cell, description: Mapping[str, Any]) -> list[dict[str, in
             found.append(cell.resolve(width, description["hidden_size"], description["sizes"]))
         except (ShapeError, CellError) as error:
             raise ModelError(f"the sizes do not fit the cell: {error}") from None
+        _check_width(cell, found[-1])
         width = cell.output_size(found[-1])
     return found
+
+
+def _check_width(cell: Cell, sizes: Mapping[str, int]) -> None:
+    """Sizes that no tensor has, such as a state's without a matrix, are believed up to here: beyond, a file is damaged."""
+    for node in cell.graph.nodes:
+        for size in node.shape.dims:
+            if size.evaluate(sizes) > MOST_UNITS and node.shape.is_row:
+                raise ModelError(f"the size {size} of a value of {cell.name} is {size.evaluate(sizes)}; "
+                                 f"no layer is wider than {MOST_UNITS}")
 
 
 def check_tensors(
