@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ctypes
 import os
 import subprocess
 import sys
@@ -31,6 +32,13 @@ def test_missing_library(monkeypatch):
     monkeypatch.setenv("RECELL_LIBRARY", "/nowhere/at/all.so")
     with pytest.raises(RecellError, match="is not a file"):
         library.library_path()
+
+
+def test_a_library_of_something_else(monkeypatch):
+    """Also one of an earlier build, which lacks a function: the line comes before any function is asked for."""
+    monkeypatch.setenv("RECELL_LIBRARY", _ctypes.__file__)
+    with pytest.raises(RecellError, match="has ABI version None without rc_.*, recell needs .*; rebuild it"):
+        library.load.__wrapped__()
 
 
 @pytest.mark.parametrize("dtype_code", (-1, 3))

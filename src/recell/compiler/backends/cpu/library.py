@@ -92,7 +92,10 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
 
 
 def library_path() -> str:
-    """Where the library lies: `RECELL_LIBRARY` (sanitizer and development builds), else in the package."""
+    """Where the library lies: `RECELL_LIBRARY` (sanitizer and development builds), else in the package.
+
+    RecellError where the variable names no file, and where the package holds no library.
+    """
     named = os.environ.get("RECELL_LIBRARY")
     if named:
         if not Path(named).is_file():
@@ -109,18 +112,20 @@ def library_path() -> str:
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """The library, its prototypes declared. RecellError if it is missing or of another ABI version."""
+    """The library, its prototypes declared. RecellError if it is missing, another or of another ABI version."""
     path = library_path()
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
         raise RecellError(f"the native library {path} does not load: {error}") from None
+    version = library.rc_abi_version() if hasattr(library, "rc_abi_version") else None
+    missing = next((name for name in PROTOTYPES if not hasattr(library, name)), None)
+    if version != ABI_VERSION or missing:
+        has = f"ABI version {version}" + (f" without {missing}" if missing else "")
+        raise RecellError(f"the native library {path} has {has}, recell needs {ABI_VERSION}; rebuild it")
     for name, (result, arguments) in PROTOTYPES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
-    version = library.rc_abi_version()
-    if version != ABI_VERSION:
-        raise RecellError(f"the native library {path} has ABI version {version}, recell needs {ABI_VERSION}; rebuild it")
     if library.rc_isa() is None:
         raise RecellError(library.rc_last_error().decode())
     return library
