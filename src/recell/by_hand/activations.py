@@ -23,22 +23,27 @@ def sigmoid(a: Array) -> Array:
 
 
 def sigmoid_slope(s: Array) -> Array:
+    """The slope of `sigmoid` as a function of what came out: s (1 - s), of any shape."""
     return s * (1 - s)
 
 
 def tanh(a: Array) -> Array:
+    """The hyperbolic tangent of any shape."""
     return np.tanh(a)
 
 
 def tanh_slope(s: Array) -> Array:
+    """The slope of `tanh` as a function of what came out: 1 - s^2."""
     return 1 - s**2
 
 
 def relu(a: Array) -> Array:
+    """max(a, 0), of any shape."""
     return np.maximum(a, 0)
 
 
 def relu_slope(s: Array) -> Array:
+    """The slope of `relu` as a function of what came out: 1 where it is above 0, else 0."""
     return (s > 0).astype(np.float64)
 
 

@@ -74,11 +74,17 @@ class Gradients:
 class Kernel(Protocol):
     """What every backend makes of a cell."""
 
-    def forward(self, call: Call, *, save: bool) -> Forward: ...
+    def forward(self, call: Call, *, save: bool) -> Forward:
+        """Runs a sequence; with `save`, keeps in the result what `backward` needs. ShapeError where the call does not fit."""
+        ...
 
-    def backward(self, saved: Any, dy: Array, dstates: tuple[Array, ...]) -> Gradients: ...
+    def backward(self, saved: Any, dy: Array, dstates: tuple[Array, ...]) -> Gradients:
+        """Gradients from those of y (T, N, output) and of the last states (N, size); `saved` is the forward pass's."""
+        ...
 
-    def trace(self, call: Call) -> dict[str, Array]: ...
+    def trace(self, call: Call) -> dict[str, Array]:
+        """Every named local and every state's new value by its name, (T, N, size) each; CellError where no gate is kept."""
+        ...
 
 
 def forward_all(kernel: Kernel, calls: Sequence[Call], *, save: bool) -> list[Forward]:

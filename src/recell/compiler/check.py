@@ -39,6 +39,7 @@ class Line:
 
     @property
     def ok(self) -> bool:
+        """Whether the comparison held, or was not to be made."""
         return self.error is None or self.error <= self.tolerance
 
     def __str__(self) -> str:
@@ -58,6 +59,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether no comparison failed."""
         return all(line.ok for line in self.lines)
 
     def __bool__(self) -> bool:

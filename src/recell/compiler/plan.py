@@ -55,6 +55,7 @@ class Phase:
 
     @property
     def is_loop(self) -> bool:
+        """Whether the stages run step by step."""
         return self.level % 2 == 1
 
 
@@ -71,6 +72,7 @@ class StepPlan:
     level: Mapping[int, int]
 
     def readers(self) -> dict[int, list[int]]:
+        """Node -> the nodes that read its value when the plan runs; the shape that a coin takes from its input is no reading."""
         table: dict[int, list[int]] = {}
         for phase in self.phases:
             for stage in phase.stages:
@@ -81,6 +83,7 @@ class StepPlan:
 
 
 def stage_nodes(stage: Stage) -> list[int]:
+    """The nodes that a stage computes, its products first."""
     return [*(f.node for f in stage.forms), *stage.points]
 
 
@@ -130,6 +133,8 @@ def _plan_backward(graph: Graph, derived: derivation.Backward, stash: stashing.S
 
 
 def gather_graph(graph: Graph) -> Graph:
+    """The forward step with products of one operand gathered into one block."""
+
     from dataclasses import replace
 
     pinned = {*graph.output, *(s.after for s in graph.states)}
@@ -143,6 +148,8 @@ def gather_graph(graph: Graph) -> Graph:
 
 
 def gather_backward(d: derivation.Backward) -> derivation.Backward:
+    """The same for the derived backward step."""
+
     from dataclasses import replace
 
     pinned = {n for _, _, n in d.state_adjoints} | {p for _, parts in d.reductions for p in parts}

@@ -24,10 +24,12 @@ class Shape:
 
     @property
     def is_row(self) -> bool:
+        """Whether each row of the batch has a value of its own; parameters and numbers have one for all."""
         return self.space == ROW
 
     @property
     def is_matrix(self) -> bool:
+        """Whether it has two sizes."""
         return len(self.dims) == 2
 
     def __str__(self) -> str:
@@ -98,6 +100,7 @@ class Graph:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> list[Any]:
+        """What the graph computes as plain lists: what `key` is the hash of. Names and initial parameters are left out."""
         nodes = [[n.op, list(n.inputs), [str(a) for a in n.attributes], n.shape.space, [str(d) for d in n.shape.dims]]
                  for n in self.nodes]
         states = [[str(s.size), s.initial, s.before, s.after] for s in self.states]
@@ -119,12 +122,15 @@ class Builder:
         self._index = {(n.op, n.inputs, n.attributes): i for i, n in enumerate(self.nodes)}
 
     def shape(self, node: int) -> Shape:
+        """The shape of a node's value."""
         return self.nodes[node].shape
 
     def leaf(self, name: str, attributes: tuple[Any, ...], shape: Shape) -> int:
+        """The node of a leaf, made at its first use."""
         return self._append(name, (), attributes, shape)
 
     def constant(self, value: float) -> int:
+        """The node of a number."""
         return self.leaf("constant", (float(value),), SCALAR)
 
     def value_of(self, node: int) -> float | None:
@@ -133,6 +139,7 @@ class Builder:
         return n.attributes[0] if n.op == "constant" else None
 
     def apply(self, name: str, inputs: tuple[int, ...], attributes: tuple[Any, ...] = ()) -> int:
+        """The node of an op on nodes, its shape inferred; ShapeClash where sizes contradict, CellError where kinds do not fit."""
         row = OPS[name]
         values = [self.value_of(i) for i in inputs]
         if row.kind == "point" and all(v is not None for v in values):
@@ -151,6 +158,7 @@ class Builder:
         return self._index[key]
 
     def equate(self, a: Size, b: Size) -> None:
+        """Makes two sizes equal; ShapeClash where they cannot be."""
         if not self.unifier.equate(a, b):
             raise ShapeClash(f"{self.unifier.reduce(a)} and {self.unifier.reduce(b)}")
 

@@ -29,6 +29,7 @@ class Op:
 
     @property
     def arity(self) -> int:
+        """How many arguments it takes."""
         return len(self.arguments.split())
 
 
@@ -37,6 +38,7 @@ OPS: dict[str, Op] = {}
 
 def op(name: str, arguments: str, kind: str, meaning: Callable[..., Any] | None, *derivative: str | None,
        infix: str | None = None, latex: str | None = None) -> None:
+    """Adds a row to the table."""
     OPS[name] = Op(name, arguments, kind, meaning, derivative, infix, latex)
 
 

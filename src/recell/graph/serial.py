@@ -12,6 +12,7 @@ FORMAT = 1
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
+    """The graph as data that JSON holds."""
     return {
         "format": FORMAT,
         "nodes": [[n.op, list(n.inputs), [_attribute(a) for a in n.attributes], n.shape.space,

@@ -21,10 +21,12 @@ class Size:
 
     @staticmethod
     def symbol(name: str) -> Size:
+        """The size that a symbol stands for."""
         return Size(((name, Fraction(1)),))
 
     @staticmethod
     def number(value: int) -> Size:
+        """A whole number as a size."""
         return Size((), Fraction(value))
 
     @staticmethod
@@ -56,6 +58,7 @@ class Size:
         return self._combine(other, -1)
 
     def scaled(self, factor: Fraction | int) -> Size:
+        """The size times a rational number."""
         factor = Fraction(factor)
         if not factor:
             return Size()
@@ -63,9 +66,11 @@ class Size:
 
     @property
     def symbols(self) -> tuple[str, ...]:
+        """The names of its symbols, sorted."""
         return tuple(name for name, _ in self.terms)
 
     def substitute(self, table: Mapping[str, Size]) -> Size:
+        """With sizes in place of some symbols."""
         if not any(name in table for name, _ in self.terms):
             return self
         result = Size((), self.constant)
@@ -136,10 +141,12 @@ class Unifier:
         self._count = 0
 
     def fresh(self) -> Size:
+        """A new unknown size."""
         self._count += 1
         return Size.symbol(f"{UNKNOWN}{self._count}")
 
     def reduce(self, size: Size) -> Size:
+        """The size with everything in it that is settled by now."""
         return size.substitute(self.settled)
 
     def equate(self, a: Size, b: Size) -> bool:

@@ -24,9 +24,11 @@ class Rigid:
     """Sizes in a finished graph are equal or not: nothing is settled any more."""
 
     def equate(self, a: Size, b: Size) -> bool:
+        """Whether two sizes are the same expression."""
         return a == b
 
     def reduce(self, size: Size) -> Size:
+        """The size itself."""
         return size
 
 
@@ -49,6 +51,7 @@ class _BrokenRule(Exception):
 
 
 def require(condition: bool, text: str) -> None:
+    """Raises a broken rule of this text unless the condition holds."""
     if not condition:
         raise _BrokenRule(text)
 

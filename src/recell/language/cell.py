@@ -62,6 +62,7 @@ class Cell:
     # -- identity -------------------------------------------------------------------------------------------------
     @property
     def graph(self) -> Graph:
+        """The step graph; CellError where constants are still open."""
         if self._graph is None:
             names = ", ".join(self.open_constants)
             example = f"{self.name}({self.open_constants[0]}=...)"
@@ -75,6 +76,7 @@ class Cell:
 
     @property
     def open_constants(self) -> tuple[str, ...]:
+        """The names of the constants that have no value yet: the cell can be used when all have one."""
         constants = self._definition.constants if self._definition else ()
         return tuple(name for name, value in constants if value is REQUIRED)
 
@@ -125,6 +127,7 @@ class Cell:
     # -- sizes ----------------------------------------------------------------------------------------------------
     @property
     def states(self) -> tuple[State, ...]:
+        """The states in their order, time `t` last where the cell reads it."""
         return self.graph.states
 
     def resolve(self, input_size: int, hidden_size: int, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -162,14 +165,17 @@ class Cell:
         return tuple(_sized(info, sizes) for info in self.graph.parameters)
 
     def state_sizes(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """The width of each state, for every size symbol's number (`resolve`); 1 for time."""
         return tuple(1 if s.size is None else s.size.evaluate(sizes) for s in self.states)
 
     def output_size(self, sizes: Mapping[str, int]) -> int:
+        """The width of y, for every size symbol's number (`resolve`)."""
         shapes = [self.graph.nodes[n].shape for n in self.graph.output]
         return sum(s.dims[0].evaluate(sizes) if s.dims else 1 for s in shapes)
 
     @property
     def output_is_local(self) -> bool:
+        """Whether a part of the output is a local and no state: it is 0 where a mask holds the states."""
         return any(index < 0 for index in self.graph.output_states)
 
     @property
@@ -179,14 +185,17 @@ class Cell:
 
     @property
     def uses_time(self) -> bool:
+        """Whether the cell reads t, the number of the step."""
         return any(s.size is None for s in self.states)
 
     @property
     def uses_elapsed(self) -> bool:
+        """Whether the cell reads dt, the time since the step before."""
         return self.graph.uses_elapsed
 
     @property
     def has_coins(self) -> bool:
+        """Whether the cell draws coins in training."""
         return self.graph.has_coins
 
     def stash_floats(self, sizes: Mapping[str, int]) -> int:

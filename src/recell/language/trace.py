@@ -45,6 +45,7 @@ class Tracer:
 
     # -- where we are -------------------------------------------------------------------------------------------
     def frame(self) -> FrameType | None:
+        """The running frame of the cell's own function; None after it has returned."""
         frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         while frame is not None and frame.f_code is not self.code:
             frame = frame.f_back
@@ -78,12 +79,14 @@ class Tracer:
             self.tie(value.shape.dims[0], self.sizes[name], name)
 
     def tie(self, a: Size, b: Size, what: str) -> None:
+        """Makes two sizes of what bears this name equal, or fails."""
         if not self.builder.unifier.equate(a, b):
             reduce = self.builder.unifier.reduce
             self.fail(f"the size of {what!r} does not fit; came {reduce(a)} and {reduce(b)}; check its uses or sizes={{...}}")
 
     # -- values ---------------------------------------------------------------------------------------------------
     def value(self, item: object) -> Value:
+        """A value of this recording from a value or a plain number; fails for anything else."""
         if isinstance(item, Value):
             if item.tracer is not self:
                 self.fail("a value of another cell was used; came a value from outside; write it inside this cell")
@@ -94,6 +97,7 @@ class Tracer:
         return Value(self, self.builder.constant(float(item)))
 
     def apply(self, name: str, *arguments: object, attributes: tuple[Any, ...] = ()) -> Value:
+        """Records an op; fails with the operands' names where their kinds or sizes do not fit."""
         frame = self.frame()
         if frame is not None:
             self.see_locals(frame.f_locals)
@@ -137,11 +141,13 @@ class Tracer:
 
     # -- parameters -----------------------------------------------------------------------------------------------
     def parameter_node(self, name: str) -> int:
+        """The node of a parameter, a vector unless something said otherwise."""
         if name not in self.parameters:
             self._add_parameter(name, tuple([None] * self.kinds.get(name, 1)), True, None)
         return self.parameters[name].node
 
     def declare(self, name: str, dims: tuple[Any, ...], trainable: bool, init: Any) -> Value:
+        """A parameter whose kind the author says: `dims` are its sizes, None where its use is to tell."""
         if name in self.parameters:
             known = self.parameters[name]
             if len(known.shape.dims) != len(dims):
@@ -196,6 +202,7 @@ class Tracer:
         return value
 
     def product(self, left: Value, right: object) -> Value:
+        """Records `left @ right`: a matrix times a vector of the row, or parameters among themselves."""
         if not isinstance(right, Value):
             self.fail(f"right of @ must stand a value of the step or a matrix; came {type(right).__name__}; write p.W @ x")
         if left.shape.is_row if not isinstance(left, ParameterValue) else False:
@@ -222,10 +229,12 @@ class Tracer:
         self.chained.append((inner.shape.dims[0], frame.f_lineno if frame else 0))
 
     def transpose(self, value: Value) -> Value:
+        """Records `.T` of a parameter matrix."""
         return self.apply("transpose", self._as_matrix(value, "under .T"))
 
     # -- layout and randomness ------------------------------------------------------------------------------------
     def concat(self, parts: tuple[Any, ...]) -> Value:
+        """Records vectors side by side."""
         values = [self.value(p) for p in parts]
         if any(v.shape.is_matrix for v in values):
             self.fail("concat takes vectors; came a matrix parameter; write concat(x, h)")
@@ -233,6 +242,7 @@ class Tracer:
         return self.apply("concat", *values)
 
     def split(self, value: Value, parts: int) -> tuple[Value, ...]:
+        """Records vectors of equal size that make up the value."""
         if len(value.shape.dims) != 1:
             self.fail(f"split takes a vector; came {self._label([value])}; write split(v, {parts})")
         size = self.builder.unifier.reduce(value.shape.dims[0]).scaled(1 / _fraction(parts))
@@ -241,6 +251,7 @@ class Tracer:
         )
 
     def coin(self, like: Value, rate: float, per: str) -> Value:
+        """Records a coin for each unit of `like`, with a number of its own."""
         self.coins += 1
         value = self.apply("coin", like, attributes=(rate, per, self.coins - 1))
         if per == "step" and not value.shape.is_row:

@@ -25,6 +25,7 @@ class Value:
 
     @property
     def shape(self) -> Shape:
+        """Whose value it is (each row's, or a parameter's) and its sizes, as far as they are settled."""
         return self.tracer.builder.shape(self.node)
 
     def __add__(self, other: object) -> Value:
@@ -94,6 +95,7 @@ class Value:
 
     @property
     def T(self) -> Value:
+        """The transpose of a parameter matrix."""
         return self.tracer.transpose(self)
 
     def __bool__(self) -> NoReturn:
@@ -149,6 +151,7 @@ class ParameterValue(Value):
 
     @property
     def node(self) -> int:  # type: ignore[override]
+        """Its node, made at the first use."""
         return self.tracer.parameter_node(self.name)
 
 
@@ -169,12 +172,15 @@ class Parameters:
         return ParameterValue(self._tracer, name)
 
     def scalar(self, name: str, *, trainable: bool = True, init: Any = None) -> Value:
+        """Declares a number. `init`: a number, a name of `recell.nn.init`, or a function shape -> array."""
         return self._tracer.declare(name, (), trainable, init)
 
     def vector(self, name: str, *, rows: Any = None, trainable: bool = True, init: Any = None) -> Value:
+        """Declares a vector of `rows`, a number or an expression of sizes; None: its use tells."""
         return self._tracer.declare(name, (rows,), trainable, init)
 
     def matrix(self, name: str, *, rows: Any = None, cols: Any = None, trainable: bool = True, init: Any = None) -> Value:
+        """Declares a matrix (`rows`, `cols`), numbers or expressions of sizes; None: its use tells."""
         return self._tracer.declare(name, (rows, cols), trainable, init)
 
 

@@ -95,9 +95,11 @@ class AsWritten:
     """One stored tensor for each of the cell's parameters."""
 
     def unpack(self, stored: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The stored tensors themselves."""
         return tuple(stored)
 
     def collect(self, gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+        """The gradients themselves."""
         return tuple(gradients)
 
 

@@ -25,7 +25,9 @@ class Steps(Protocol):
         """Refuses other threads until `release`; negative where another holds the streams."""
         ...
 
-    def release(self) -> object: ...
+    def release(self) -> object:
+        """Lets other threads in again."""
+        ...
 
     @property
     def quick(self) -> QuickCall:
@@ -40,7 +42,9 @@ class Steps(Protocol):
         """Reads `x`."""
         ...
 
-    def failed(self) -> NoReturn: ...
+    def failed(self) -> NoReturn:
+        """Raises the reason of the last negative result as a RecellError."""
+        ...
 
 
 def make_steps(network: Network, streams: int) -> Steps:

@@ -14,6 +14,7 @@ LARGE = 1 << 20  # bytes: blocks of the pool are whole huge pages, and a small f
 
 
 def is_torch(array: Any) -> bool:
+    """Whether the kernel was called with a torch tensor; any other array is NumPy's."""
     return hasattr(array, "data_ptr")
 
 

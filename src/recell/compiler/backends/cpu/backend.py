@@ -30,6 +30,7 @@ Key = tuple[str, int]  # what a buffer is, and of which node or state
 
 
 def make(cell: Cell, sizes: Mapping[str, int], dtype: str, variant: Variant) -> CpuKernel:
+    """The kernel of this cell for these sizes; CellError where the backend cannot run it."""
     return CpuKernel(cell, dict(sizes), dtype, variant)
 
 

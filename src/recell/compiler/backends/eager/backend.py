@@ -25,6 +25,7 @@ AUTOGRAD = True  # differentiated by torch, which alone knows the arrays it take
 
 
 def make(cell: Cell, sizes: Mapping[str, int], dtype: str, variant: Variant) -> EagerKernel:
+    """The kernel of this cell for these sizes, in torch's operators."""
     if cell.uses_time and dtype in ("float16", "bfloat16"):
         # bfloat16 has no 257, float16 no 2049: the count would stand still there.
         raise CellError(f"{cell.name} counts its steps, which {dtype} cannot; came dtype={dtype!r}; write dtype='float32'")

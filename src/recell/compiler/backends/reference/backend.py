@@ -18,6 +18,7 @@ Values = list[Any]
 
 
 def make(cell: Cell, sizes: Mapping[str, int], dtype: str, variant: Variant) -> ReferenceKernel:
+    """The kernel of this cell for these sizes, in NumPy and float64."""
     return ReferenceKernel(cell, dict(sizes), np.dtype(dtype), variant)
 
 
