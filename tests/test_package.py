@@ -59,3 +59,9 @@ def test_numpys_numbers_are_numbers():
 def test_output_size_is_the_width_of_y(options, width):
     module = rnn.Recurrent("LSTM", 3, 5, num_layers=2, **options)
     assert module.output_size == width == module(torch.zeros(2, 4, 3))[0].shape[-1]
+
+
+def test_a_name_that_is_not_there_offers_the_nearest():
+    with pytest.raises(AttributeError, match="came 'sigmod'; write sigmoid"):
+        recell.sigmod  # noqa: B018
+    assert not hasattr(recell, "__wrapped__")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recell import cells
 from recell._version import __version__
-from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError
+from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError, unknown
 from recell.language import functions as _functions
 from recell.language.cell import Cell, cell
 from recell.language.functions import (
@@ -65,4 +65,6 @@ def __getattr__(name: str) -> Any:
             raise
         raise RecellError(f"recell.{name} needs torch; came none installed; write pip install 'recell[torch]', "
                           "or recell.runtime.load, which runs a saved model without it") from None
-    raise AttributeError(f"module 'recell' has no attribute {name!r}")
+    if name.startswith("__"):
+        raise AttributeError(f"module 'recell' has no attribute {name!r}")
+    raise AttributeError(f"module 'recell': {unknown('name', name, {*__all__, *_LAZY, *_MODULES})}")

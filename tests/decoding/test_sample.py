@@ -112,3 +112,12 @@ def test_an_infinite_score_is_refused() -> None:
 def test_nothing_is_drawn_where_all_is_forbidden(temperature: float) -> None:
     with pytest.raises(RecellError, match="no symbol that may be drawn"):
         Sampling(temperature, forbidden=(0, 1)).choose(np.array([0.0, 1.0]), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": "hot"}, {"temperature": None}, {"top_k": 1.5}, {"top_k": True}, {"top_p": "all"}], ids=str
+)
+def test_what_is_no_number_is_one_line(wrong) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(RecellError, match=f"{name} is a.* number; came {value!r}; write {name}="):
+        Sampling(**wrong)

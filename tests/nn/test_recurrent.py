@@ -411,3 +411,26 @@ def test_time_is_refused_where_a_dtype_cannot_count():
 
     with pytest.raises(CellError, match="Counting counts its steps, which bfloat16 cannot"):
         rnn.Recurrent(Counting, 3, 4, dtype=torch.bfloat16)(torch.randn(5, 2, 3, dtype=torch.bfloat16))
+
+
+HURRIED = {
+    "a list of sizes": (lambda: rnn.Recurrent("SCRN", 5, 7, sizes=[3]), r"sizes holds numbers by the sizes' names; came \[3\]"),
+    "a name of a dtype": (lambda: rnn.Recurrent("GRU", 5, 7, dtype="float64"), "a torch dtype of floating point; came 'float64'"),
+    "whole numbers": (lambda: rnn.Step("GRU", 5, 7, dtype=torch.int32), "a torch dtype of floating point; came torch.int32"),
+    "a layer's name": (lambda: rnn.Recurrent("GRU", 5, 7).parameter("U_r", layer="0"), "there is no layer '0'"),
+}
+
+
+@pytest.mark.parametrize("case", HURRIED)
+def test_arguments_of_the_wrong_kind_get_one_line(case):
+    make, words = HURRIED[case]
+    with pytest.raises(RecellError, match=words):
+        make()
+
+
+def test_sizes_may_be_numpys_numbers(agree):
+    np = pytest.importorskip("numpy")
+    module = rnn.Recurrent("SCRN", np.int64(5), np.int32(7), sizes={"context": np.int64(3)})
+    other = rnn.Recurrent("SCRN", 5, 7, sizes={"context": 3})
+    other.load_state_dict(module.state_dict())
+    agree(module(X), other(X))

@@ -172,3 +172,9 @@ def test_products_in_bf16_stay_near(folder: Path) -> None:
     assert not np.array_equal(session.step([4, 5, 6]), model.session(3).step([4, 5, 6]))
     with pytest.raises(ModelError, match="float16"):
         runtime.load(folder, dtype="float16")
+
+
+def test_a_state_that_is_no_dict_is_one_line(folder: Path) -> None:
+    session = runtime.load(folder).session()
+    with pytest.raises(ShapeError, match="the state is a dict with .*; came int"):
+        session.state = 3  # type: ignore[assignment]

@@ -458,3 +458,35 @@ def test_a_folder_needs_a_name(corpus: Path, small: dict[str, Any], trained: Lan
     for act in (lambda: LanguageModel(**small).fit(corpus, progress=False, out=""), lambda: trained.save(" ")):
         with pytest.raises(DataError, match="a folder needs a name; came ' ?'"):
             act()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (3, "came 3"), (None, "came None"), (b"abc", "came b'abc'"), ([1, 2], r"came \[1, 2\]"),
+        ("two\nlines", "a text of 9 characters; write .text"), ("long " * 1000, "a text of 5,000 characters"),
+        ("x" * 1000, "too long"),
+    ],
+)  # fmt: skip
+def test_data_that_is_no_text_is_one_line(small: dict[str, Any], data: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        LanguageModel(**small).fit(data, progress=False)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prompts", ["one prompt", 3, [3], [None]])
+def test_predict_takes_a_list_of_prompts(trained: LanguageModel, prompts: Any) -> None:
+    with pytest.raises(DataError, match="predict takes a list of prompts; came"):
+        trained.predict(prompts)
+
+
+def test_what_a_user_in_a_hurry_gives(corpus: Path, small: dict[str, Any], trained: LanguageModel) -> None:
+    for act, says in (
+        (lambda: LanguageModel(**small, device="meta").fit(corpus, progress=False), "the meta device computes nothing"),
+        (lambda: LanguageModel(**small).fit(corpus, progress="no"), "progress is True, False or a Progress; came 'no'"),
+        (lambda: trained.save(None), "a folder is a name or a Path; came None"),
+        (lambda: recell.load(3), "a folder is a name or a Path; came 3"),
+        (lambda: recell.load(""), "a folder needs a name"),
+    ):
+        with pytest.raises(RecellError, match=says):
+            act()

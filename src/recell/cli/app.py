@@ -178,6 +178,6 @@ def _print(report: dict[str, Any], as_json: bool) -> None:
     width = max((len(name) for name in report), default=0)
     for name, value in report.items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-        label = name.replace("_", " ")
+        label = name if name.isupper() else name.replace("_", " ")  # a variable of the environment keeps its name
         block = "\n" in shown
         print(f"{label}:\n{shown}\n" if block else f"{label:<{width}}  {shown}")

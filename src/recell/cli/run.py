@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
     except RecellError as error:
         return _refuse(str(error))
     except _UsageError as error:
-        return _refuse(error.format_message() + _hint(error))
+        return _refuse(error.format_message().removesuffix(".") + _hint(error))
     except (KeyboardInterrupt, typer.Abort) as error:
         print(f"recell: {str(error) or 'stopped'}", file=sys.stderr)
         return INTERRUPTED
@@ -47,4 +47,4 @@ def _refuse(line: str) -> int:
 
 def _hint(error: Any) -> str:
     context = getattr(error, "ctx", None)
-    return f" See: {context.command_path} --help" if context is not None else ""
+    return f". See: {context.command_path} --help" if context is not None else ""

@@ -58,7 +58,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def named_folder(folder: str | Path) -> Path:
-    """The folder as a Path; DataError for an empty name, which would mean the folder that one happens to stand in."""
+    """The folder as a Path; DataError for what is no name, or an empty one: the folder that one happens to stand in."""
+    if not isinstance(folder, (str, Path)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DataError(f"a folder is a name or a Path; came {folder!r:.40}; write 'model'")
     if not str(folder).strip():
         raise DataError(f"a folder needs a name; came {str(folder)!r}; write one, or . for the present folder")
     return Path(folder)

@@ -35,12 +35,12 @@ def read_text(path: str | Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; name one text file in it")
     try:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder; name one text file in it")
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; give the path of a UTF-8 text file") from None
     except (OSError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
-        raise DataError(f"{path} cannot be read: {why}") from None
+        raise DataError(f"{str(path)[:60]} cannot be read: {why}") from None

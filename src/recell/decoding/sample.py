@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ class Sampling:
     forbidden: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        for name, kind in (("temperature", Real), ("top_k", Integral), ("top_p", Real)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not (isinstance(value, kind) or (value is None and name != "temperature")):
+                number, example = ("a whole number", 40) if kind is Integral else ("a number", 0.8)
+                raise RecellError(message(f"{name} is {number}", came=repr(value), write=f"{name}={example}"))
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise RecellError(message("temperature is 0 (the best symbol) or above", came=self.temperature, write="0.8"))
         if self.top_k is not None and self.top_k < 1:

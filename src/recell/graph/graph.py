@@ -74,7 +74,7 @@ class ParameterInfo:
     init: Any = field(default=None, compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Graph:
     """One step of a cell: x and the states before -> the states after and the output."""
 
@@ -93,6 +93,9 @@ class Graph:
         ops = {node.op for node in self.nodes}
         object.__setattr__(self, "uses_elapsed", "elapsed" in ops)
         object.__setattr__(self, "has_coins", "coin" in ops)
+
+    def __repr__(self) -> str:
+        return f"Graph of {len(self.nodes)} nodes"
 
     @property
     def key(self) -> str:

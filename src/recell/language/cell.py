@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, overload
 
 from recell.errors import CellError, ModelError, ShapeError, unknown
@@ -132,13 +132,16 @@ class Cell:
 
     def resolve(self, input_size: int, hidden_size: int, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
         """Every size symbol's number; ShapeError where one is missing, unknown or does not fit."""
+        if sizes is not None and not isinstance(sizes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ShapeError(f"sizes holds numbers by the sizes' names; came {sizes!r:.60}; write sizes={{'context': 40}}")
         given: dict[str, int] = {"input": input_size, "hidden": hidden_size, **self.defaults, **(sizes or {})}
         for name, number in given.items():
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
                 raise ShapeError(f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
                                  f"write {name}_size=64" if name in ("input", "hidden") else
                                  f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
                                  f"write sizes={{{name!r}: 40}}")
+        given = {name: int(number) for name, number in given.items()}  # NumPy's numbers too
         used = self.symbols
         for name in sizes or {}:
             if name not in used:

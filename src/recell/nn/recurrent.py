@@ -205,6 +205,8 @@ def make_parameters(module: nn.Module, cell: Cell, sizes: Mapping[str, int], hid
                     device: Any, dtype: Any) -> tuple[str, ...]:
     """Register a cell's parameters on a module, the frozen ones as buffers; their names, in the cell's order."""
     names: list[str] = []
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ShapeError(f"dtype is a torch dtype of floating point; came {dtype!r}; write dtype=torch.float32")
     for parameter in cell.parameters(sizes):
         value = initialise(torch.empty(parameter.shape, device=device, dtype=dtype), parameter.init, hidden_size)
         names.append(free_name(module, cell, parameter.name, suffix))

@@ -41,7 +41,7 @@ class Stack(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bidirectional, self.merge, self.reverse = bidirectional, merge, reverse
         self.batch_first, self.dropout, self.residual, self.backend = batch_first, dropout, residual, backend
-        self._sizes = dict(sizes or {})
+        self._sizes: Mapping[str, int] = sizes or {}
         self._runners: list[Runner] = []
         by_size: dict[int, Runner] = {}
         for _ in range(num_layers):
@@ -85,8 +85,8 @@ class Stack(nn.Module):
 
         A bias that torch stores as two summands is their sum. DataError where there is no such name, layer or direction.
         """
-        if not 0 <= layer < self.num_layers or (reverse and not self.bidirectional):
-            raise DataError(f"there is no layer {layer}{' in reverse' if reverse else ''}: this module has "
+        if not isinstance(layer, int) or not 0 <= layer < self.num_layers or (reverse and not self.bidirectional):
+            raise DataError(f"there is no layer {layer!r}{' in reverse' if reverse else ''}: this module has "
                             f"{self.num_layers} layers and {self._directions} direction(s)")
         runner = self._runners[layer]
         return by_name(runner, self._stored(layer * self._directions + reverse), name)

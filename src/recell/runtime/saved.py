@@ -92,7 +92,7 @@ class SavedModel:
 
 def read_saved(folder: str | Path) -> SavedModel:
     """Read and verify a model folder; raises ModelError in one line where anything is missing or damaged."""
-    folder = Path(folder)
+    folder = named_folder(folder)
     if not folder.is_dir():
         raise ModelError(f"there is no model folder {folder}; give the folder that `recell train` or save() wrote")
     if not (folder / CONFIG).is_file():

@@ -89,6 +89,8 @@ class Session:
     @state.setter
     def state(self, values: Mapping[str, ArrayLike]) -> None:
         current = self.state
+        if not isinstance(values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ShapeError(f"the state is a dict with {', '.join(current)}; came {type(values).__name__}")
         if set(values) != set(current):
             raise ShapeError(f"the state has {', '.join(current)}; came {', '.join(values) or 'nothing'}")
         arrays = {name: np.array(values[name], self._network.dtype) for name in current}

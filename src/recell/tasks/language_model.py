@@ -38,6 +38,7 @@ Text = str | Path | Iterable[str]
 _VOCABULARY, _METRICS = "vocabulary.json", "metrics.jsonl"
 _DEFAULT_EPOCHS = 10
 _MOST_THREADS = 1024  # a system that refuses one more thread ends the process, or crashes it
+_LONGEST_NAME = 4096  # of a file, in any system's characters
 _MAY_CHANGE = ("steps", "epochs", "patience", "threads", "device", "backend")  # when a training is resumed
 
 
@@ -166,9 +167,9 @@ class LanguageModel(Task):
         }
 
     def predict(self, data: Iterable[str]) -> list[str]:
-        """The most probable next token after each prompt."""
-        model = self.runtime()
-        return [model.most_likely(prompt) for prompt in data]
+        """The most probable next token after each prompt of a list."""
+        prompts, model = _strings(data, "predict takes a list of prompts"), self.runtime()
+        return [model.most_likely(prompt) for prompt in prompts]
 
     def generate(
         self,
@@ -312,6 +313,8 @@ class LanguageModel(Task):
             network = self._network_of(cell, vocabulary_size, description)
         except RuntimeError as error:  # torch's own, such as memory that is not there
             raise RecellError(message(f"the network cannot be made: {error}", write="a smaller hidden_size")) from None
+        if str(self.device) == "meta":
+            raise RecellError(message("the meta device computes nothing", came="device='meta'", write="cpu"))
         try:
             return network.to(self.device)
         except (RuntimeError, AssertionError) as error:
@@ -340,7 +343,18 @@ class LanguageModel(Task):
 
 
 def _text(data: Text) -> str:
-    return read_text(data) if isinstance(data, (str, Path)) else "".join(data)
+    if isinstance(data, (str, Path)):
+        if "\n" in str(data) or len(str(data)) > _LONGEST_NAME:
+            raise DataError(message("a str is a file's name", came=f"a text of {len(str(data)):,} characters", write="[text]"))
+        return read_text(data)
+    return "".join(_strings(data, "a text is a file's name, or strings that are joined"))
+
+
+def _strings(data: Any, what: str) -> list[str]:
+    parts = list(data) if isinstance(data, Iterable) else [data]
+    if isinstance(data, str) or not all(isinstance(part, str) for part in parts):
+        raise DataError(message(what, came=f"{data!r:.40}", write='["first text", "second text"]'))
+    return parts
 
 
 def _name(data: Text) -> str:

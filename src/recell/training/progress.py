@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from recell.errors import RecellError, message
+
 Figures = Mapping[str, float]
 
 
@@ -102,6 +104,8 @@ def chosen(progress: bool | Progress) -> Progress:
     if progress is False:
         return Silent()
     if progress is not True:
+        if not hasattr(progress, "start"):
+            raise RecellError(message("progress is True, False or a Progress", came=f"{progress!r:.40}", write="progress=False"))
         return progress
     if not sys.stderr.isatty():
         return Lines()

@@ -100,3 +100,10 @@ def test_errors() -> None:
             zoneout(h=rate)  # type: ignore[arg-type]
     with pytest.raises(CellError, match="came none"):
         zoneout()
+
+
+@pytest.mark.parametrize("modify", [lambda: cells.LSTM.with_(zoneout), lambda: zoneout(0.1), lambda: zoneout(0.1, c=0.2)])
+def test_a_rate_without_a_state_is_one_short_line(modify) -> None:
+    with pytest.raises(CellError, match="zoneout needs a rate for a state; came .* without a name; write") as caught:
+        modify()
+    assert len(str(caught.value)) < 150

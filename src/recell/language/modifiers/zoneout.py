@@ -39,7 +39,7 @@ def _either(b: Builder, coin: int, old: int, new: int) -> int:
     return b.apply("add", (keep, b.apply("mul", (rest, new))))
 
 
-def zoneout(**rates: float) -> Zoneout:
+def zoneout(*unnamed: object, **rates: float) -> Zoneout:
     """Zoneout (Krueger et al. 2017): each unit of a named state keeps its old value with the state's rate.
 
     >>> zoneout(h=0.05, c=0.5)
@@ -51,6 +51,7 @@ def zoneout(**rates: float) -> Zoneout:
     outside [0, 1), and when applied for a state that the cell does not have.
     """
     table: Mapping[str, float] = rates
-    if not table:
-        raise CellError("zoneout needs a rate for a state; came none; write zoneout(h=0.05, c=0.5)")
+    if unnamed or not table:
+        came = f"{unnamed[0]!r:.60} without a name" if unnamed else "none"
+        raise CellError(f"zoneout needs a rate for a state; came {came}; write zoneout(h=0.05, c=0.5)")
     return Zoneout(tuple((name, checked_rate(rate, f"zoneout({name}=0.1)")) for name, rate in table.items()))
