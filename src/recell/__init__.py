@@ -67,4 +67,4 @@ def __getattr__(name: str) -> Any:
                           "or recell.runtime.load, which runs a saved model without it") from None
     if name.startswith("__"):
         raise AttributeError(f"module 'recell' has no attribute {name!r}")
-    raise AttributeError(f"module 'recell': {unknown('name', name, {*__all__, *_LAZY, *_MODULES})}")
+    raise AttributeError(f"module 'recell': {unknown('attribute', name, {*__all__, *_LAZY, *_MODULES} - {'__version__'})}")
