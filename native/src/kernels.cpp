@@ -42,6 +42,8 @@ template <class T> constexpr recell::Kernels<T> table() {
     p[op_add_mul] = map<T, AddMul, 3>, p[op_sub_add] = map<T, SubAdd, 3>, p[op_sub_sub] = map<T, SubSub, 3>;
     p[op_sub_rsub] = map<T, SubRsub, 3>, p[op_sub_mul] = map<T, SubMul, 3>, p[op_mul_add] = map<T, MulAdd, 3>;
     p[op_mul_sub] = map<T, MulSub, 3>, p[op_mul_rsub] = map<T, MulRsub, 3>, p[op_mul_mul] = map<T, MulMul, 3>;
+    p[op_mul_sigmoid_slope] = map<T, MulSigmoidSlope, 2>, p[op_mul_mul_sigmoid_slope] = map<T, MulMulSigmoidSlope, 3>;
+    p[op_mul_tanh_slope] = map<T, MulTanhSlope, 2>, p[op_mul_mul_tanh_slope] = map<T, MulMulTanhSlope, 3>;
     p[op_sigmoid] = map<T, Sigmoid, 1>, p[op_tanh] = map<T, Tanh, 1>, p[op_relu] = map<T, Relu, 1>;
     p[op_exp] = map<T, Exp, 1>, p[op_log] = map<T, Log, 1>, p[op_sqrt] = map<T, Sqrt, 1>, p[op_abs] = map<T, Abs, 1>;
     p[op_sin] = map<T, Sin, 1>, p[op_cos] = map<T, Cos, 1>, p[op_floor] = map<T, Floor, 1>;

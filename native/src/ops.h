@@ -20,6 +20,8 @@ enum class OpKind {
     X(add_add, 3, elementwise) X(add_sub, 3, elementwise) X(add_rsub, 3, elementwise) X(add_mul, 3, elementwise)               \
     X(sub_add, 3, elementwise) X(sub_sub, 3, elementwise) X(sub_rsub, 3, elementwise) X(sub_mul, 3, elementwise)               \
     X(mul_add, 3, elementwise) X(mul_sub, 3, elementwise) X(mul_rsub, 3, elementwise) X(mul_mul, 3, elementwise)               \
+    X(mul_sigmoid_slope, 2, elementwise) X(mul_mul_sigmoid_slope, 3, elementwise)                                              \
+    X(mul_tanh_slope, 2, elementwise) X(mul_mul_tanh_slope, 3, elementwise)                                                    \
     X(sigmoid, 1, elementwise) X(tanh, 1, elementwise) X(relu, 1, elementwise) X(exp, 1, elementwise) X(log, 1, elementwise)   \
     X(sqrt, 1, elementwise) X(abs, 1, elementwise) X(sin, 1, elementwise) X(cos, 1, elementwise) X(floor, 1, elementwise)      \
     X(softplus, 1, elementwise) X(silu, 1, elementwise) X(reciprocal, 1, elementwise)                                          \

@@ -90,6 +90,11 @@ RC_TERNARY(MulAdd, a * b + c)
 RC_TERNARY(MulSub, a * b - c)
 RC_TERNARY(MulRsub, c - a * b)
 RC_TERNARY(MulMul, a * b * c)
+// A derivative times the slope of sigmoid or tanh, of their value: the last operand.
+RC_BINARY(MulSigmoidSlope, a * ((T(1) - b) * b))
+RC_TERNARY(MulMulSigmoidSlope, a * b * ((T(1) - c) * c))
+RC_BINARY(MulTanhSlope, a * (T(1) - b * b))
+RC_TERNARY(MulMulTanhSlope, a * b * (T(1) - c * c))
 RC_TERNARY(Where, a != T(0) ? b : c)
 
 #undef RC_UNARY

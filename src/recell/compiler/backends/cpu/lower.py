@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recell.compiler.backends.cpu.emitter import Emitter
-from recell.compiler.backends.cpu.reuse import FUSED_OPS, Reuse
+from recell.compiler.backends.cpu.fusion import Fusion, Fusions
+from recell.compiler.backends.cpu.reuse import Reuse
 from recell.compiler.backends.cpu.storage import (
     ROW,
     SLOT_ROLL_NEW,
@@ -227,7 +228,7 @@ class StageLowering:
         self.nodes = whole.plan.nodes
         self.local: dict[int, int] = {}
         self.wide: dict[tuple[int, int], int] = {}  # (operand, width) -> register with a number per row spread over units
-        self.fused = self._fusions()
+        self.fusions = Fusions(self.nodes, stage.points, whole.readers, whole.layout.places)
 
     def emit(self) -> None:
         self.program.stage(by_rows=self.whole.runs_by_rows(self.stage))
@@ -236,25 +237,9 @@ class StageLowering:
         for form in self.stage.forms:
             self._further_copies(form.node)
         for node in self.stage.points:
-            if node not in self.fused.values():
+            if node not in self.fusions.absorbed:
                 self._point(node)
                 self._further_copies(node)
-
-    def _fusions(self) -> dict[int, int]:
-        """Arithmetic -> the inner arithmetic that it alone reads: one pass over the tile for both."""
-        points = set(self.stage.points)
-        found: dict[int, int] = {}
-        for node in self.stage.points:
-            n = self.nodes[node]
-            if n.op not in FUSED_OPS:
-                continue
-            for i in n.inputs:
-                inner = self.nodes[i]
-                alone = self.whole.readers.get(i) == [node] and i not in self.whole.layout.places
-                if i in points and inner.op in FUSED_OPS and inner.shape == n.shape and alone and i not in found:
-                    found[node] = i
-                    break
-        return found
 
     def _form(self, form: Form) -> None:
         size = width(self.nodes[form.node], self.whole.sizes)
@@ -300,22 +285,18 @@ class StageLowering:
         handler = getattr(self, f"_emit_{n.op}", None)
         if handler is not None:
             handler(node, n)
-        elif node in self.fused:
-            self._two_in_one(node, n)
+        elif node in self.fusions.of:
+            self._fused(node, self.fusions.of[node])
         else:
             size = width(n, self.whole.sizes)
             kind = OPS[n.op].kind
             inputs = [self._read(i) if kind == "row" else self._spread(i, size) for i in n.inputs]
             self.program.point(n.op, self._destination(node), *inputs)
 
-    def _two_in_one(self, node: int, n: Node) -> None:
-        inner = self.fused[node]
-        size = width(n, self.whole.sizes)
-        a, b = (self._spread(i, size) for i in self.nodes[inner].inputs)
-        first = n.inputs[0] == inner
-        c = self._spread(n.inputs[1] if first else n.inputs[0], size)
-        outer = "rsub" if n.op == "sub" and not first else n.op
-        self.program.point(f"{self.nodes[inner].op}_{outer}", self._destination(node), a, b, c)
+    def _fused(self, node: int, fusion: Fusion) -> None:
+        size = width(self.nodes[node], self.whole.sizes)
+        operands = [self._spread(i, size) for i in fusion.operands]
+        self.program.point(fusion.op, self._destination(node), *operands)
 
     def _emit_batch_sum(self, node: int, n: Node) -> None:
         buffer = self.whole.accumulators[node]

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from recell.compiler.backends.cpu.fusion import FUSED_OPS
 from recell.compiler.plan import StepPlan
 from recell.graph.ops import OPS
-
-FUSED_OPS = ("add", "sub", "mul")  # the native machine has every pair of them as one instruction
 
 
 class Reuse:
@@ -49,9 +48,12 @@ class Reuse:
         return True
 
     def _runs_at(self, reader: int) -> int:
-        """Its place in the stage; arithmetic may be computed together with the arithmetic that alone reads it."""
-        own = self.order[reader]
-        after = self.readers.get(reader, [])
-        if self.plan.nodes[reader].op in FUSED_OPS and len(after) == 1 and self.plan.nodes[after[0]].op in FUSED_OPS:
-            return max(own, self.order.get(after[0], own))
-        return own
+        """Its place in the stage; arithmetic may be computed together with the arithmetic that alone reads it, two on at most."""
+        last = self.order[reader]
+        for _ in range(2):
+            after = self.readers.get(reader, [])
+            if self.plan.nodes[reader].op not in FUSED_OPS or len(after) != 1 or self.plan.nodes[after[0]].op not in FUSED_OPS:
+                break
+            reader = after[0]
+            last = max(last, self.order.get(reader, last))
+        return last
