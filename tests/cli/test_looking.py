@@ -42,7 +42,9 @@ def test_doctor_says_what_there_is(recell) -> None:
     assert report["recell"] == library.__version__ and report["numpy"] == numpy.__version__
     assert report["torch"] == torch.__version__ and "cpu" in report["backends"]
     assert report["instruction_set"] and report["threads"] >= 1
-    assert "native library" in recell("doctor").out
+    assert report["pointwise_tier"].startswith("virtual machine")
+    out = recell("doctor").out
+    assert "native library" in out and "pointwise tier" in out
 
 
 def test_doctor_says_what_is_wrong(recell, monkeypatch) -> None:

@@ -16,6 +16,7 @@ from recell.errors import RecellError
 from recell.language.cell import Cell
 
 _INPUT, _HIDDEN, _OTHER = 64, 128, 64  # sizes to count an example's parameters with
+POINTWISE_TIER = "virtual machine: the only one, it needs no compiler (measured in docs/tiers.md)"
 _PACKAGES = ("numpy", "safetensors", "torch", "typer", "rich", "pydantic")
 
 
@@ -74,6 +75,7 @@ def _native() -> dict[str, Any]:
             "native_library": library.library_path(),
             "instruction_set": library.load().rc_isa().decode(),
             "bf16_products": "native" if library.load().rc_bf16() == 1 else "imitated",
+            "pointwise_tier": POINTWISE_TIER,
             "threads": library.thread_count(),
         }
     except RecellError as error:
