@@ -137,6 +137,24 @@ template <class T> class Loop {
         each_part(w_, [&](int part) { pass_idle(part_of(run_.rows(), part, run_.parts)); });
     }
 
+    // Nobody waits for anybody between the first step and the last.
+    void scan_units() {
+        each_part(w_, [&](int part) {
+            clear_accumulators(w_, phase_, part);
+            enter(0, part_of(run_.rows(), part, run_.parts));
+        });
+        w_.barrier();
+        each_part(w_, [&](int part) {
+            for (int64_t s = 0; s < run_.steps(); ++s)
+                for (const Stage& stage : phase_.stages) {
+                    point_at_step(w_, stage, s);
+                    run_share(stage, part, run_.rows(), step(s), s);
+                }
+        });
+        w_.barrier();
+        each_part(w_, [&](int part) { leave(run_.steps() - 1, part_of(run_.rows(), part, run_.parts)); });
+    }
+
   private:
     // -- products computed ahead: of the block of steps from s on, every valid row of `mine` after the other ---------------------
     bool begins_block(int64_t s) const { return run_.steps_ahead && phase_.ahead_width && s % run_.steps_ahead == 0; }
@@ -355,7 +373,9 @@ template <class T> void everywhere_by_units(Worker<T>& w, const Phase& phase) {
 
 template <class T> void run_loop(Worker<T>& w, const Phase& phase) {
     Loop<T> loop(w, phase);
-    if (w.run.split_units)
+    if (w.run.split_units && phase.units_apart && !w.run.call.active && w.run.steps())
+        loop.scan_units();
+    else if (w.run.split_units)
         loop.split_units();
     else
         loop.split_rows();

@@ -327,6 +327,29 @@ class AheadPlan {
     std::vector<int> written_;  // buffers
 };
 
+// A loop of points alone, whose values of one unit stay that unit's: one width, and one place for each buffer that is written.
+bool units_apart(const Program& p, const Phase& phase) {
+    std::map<int, std::pair<int64_t, int64_t>> places;  // buffer -> column, width
+    std::vector<int> operands;
+    for (const State& state : phase.states)
+        for (int id : {state.initial, state.previous, state.next, state.final}) operands.push_back(id);
+    for (const Stage& stage : phase.stages) {
+        if (stage.by_rows || !stage.forms.empty() || stage.width != phase.stages.front().width) return false;
+        for (const Point& point : stage.points) {
+            if (point.once) return false;
+            operands.push_back(point.destination);
+            for (int id : Reads(point)) operands.push_back(id);
+        }
+    }
+    for (int id : operands) {
+        if (id < 0 || p.operand(id).place != Place::memory) continue;
+        const Operand& o = p.operand(id);
+        const auto [known, added] = places.insert({o.buffer, {o.column, o.width}});
+        if (!added && known->second != std::pair(o.column, o.width)) return false;
+    }
+    return true;
+}
+
 void place_packs(Program& p, const Layout& layout) {
     for (Matrix& m : p.matrices) {
         m.pack_offset = p.pack_bytes;
@@ -399,7 +422,10 @@ void prepare(Program& p, const Layout& layout) {
     p.frozen = true;
     for (Phase& phase : p.phases) {
         for (Stage& stage : phase.stages) StagePlan(p, phase, stage, layout).run();
-        if (phase.kind == PhaseKind::loop) AheadPlan(p, phase, layout).run();
+        if (phase.kind == PhaseKind::loop) {
+            AheadPlan(p, phase, layout).run();
+            phase.units_apart = units_apart(p, phase);
+        }
         if (phase.kind != PhaseKind::outer) continue;
         p.outer_elements = std::max(p.outer_elements, outer_scratch(p, phase, layout));
         for (const Pair& pair : phase.pairs) p.step_flops += 2 * p.operand(pair.a).width * p.operand(pair.b).width;

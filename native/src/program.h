@@ -113,6 +113,7 @@ struct Phase {
     // Completed by prepare():
     std::vector<int> accumulators;  // those that this phase sums
     int64_t ahead_width = 0;        // loop: elements of a row of products computed ahead
+    bool units_apart = false;       // loop: a scan, in which no unit reads what another wrote
     bool step_by_step = false;      // everywhere: reads RC_ROW operands or draws coins, so a run of rows must end with its step
 };
 

@@ -140,6 +140,39 @@ def test_weights_that_fill_the_cache(hand, numbers, assert_close):
     assert_close(arrays["last"], last, 16)
 
 
+@pytest.mark.parametrize("threads", (1, 2, 3))
+@pytest.mark.parametrize("reverse", (False, True))
+@pytest.mark.parametrize("shift", (0, 1))
+def test_scan(hand, numbers, assert_close, threads, reverse, shift):
+    """No product in the loop: units run through all steps by themselves, unless one reads its neighbour's state (`shift`)."""
+    steps, rows, hidden = 400, 2, 333
+    a, b, first = numbers(steps, rows, hidden, scale=0.5), numbers.empty(steps, rows, hidden), numbers(rows, hidden + shift)
+    x, w = numbers(steps, rows, 200), numbers(hidden, 200, scale=0.1)  # work enough that the threads split the units
+    last, total, h = numbers.empty(rows, hidden + shift), numbers.empty(hidden), numbers.empty(2, rows, hidden + shift)
+    hand.everywhere()
+    hand.stage(0)
+    hand.form(hand.memory(b, library.STEP), -1)
+    hand.segment(hand.weight(w), hand.memory(x, library.STEP))
+    hand.loop(0)
+    new, previous = hand.memory(h, library.ROLL_NEW), hand.memory(h, library.ROLL_PREVIOUS)
+    hand.state(hand.memory(first, library.ROW), previous, new, hand.memory(last, library.ROW))
+    hand.stage(0)
+    own, before = hand.memory(h, library.ROLL_NEW, 0, hidden), hand.memory(h, library.ROLL_PREVIOUS, shift, hidden)
+    hand.point("mul_add", own, hand.memory(a, library.STEP), before, hand.memory(b, library.STEP))
+    hand.point("accumulate", hand.sums(total), own)
+    if shift:
+        hand.stage(0)
+        end = hand.memory(h, library.ROLL_NEW, hidden, 1)
+        hand.point("copy", end, hand.memory(h, library.ROLL_PREVIOUS, hidden, 1))
+    hand.run(steps, rows, reverse=reverse, threads=threads)
+    state, summed = first.astype(np.float64), 0.0
+    for t in reversed(range(steps)) if reverse else range(steps):
+        state = np.concatenate([a[t] * state[:, shift:][:, :hidden] + x[t].astype(np.float64) @ w.T, state[:, hidden:]], 1)
+        summed = summed + state[:, :hidden].sum(0)
+    assert_close(last, state, 8)
+    assert_close(total, summed, 64)
+
+
 def test_no_steps(hand, numbers, assert_same):
     arrays = elman(hand, numbers, 0, 5, 3, 7, True)
     hand.run(0, 5)
