@@ -265,6 +265,12 @@ bool is_narrow(const Program& p, const rc_call& call) {
     return call.threads > 1 && widest < rows_hiding_another * call.threads && p.pack_bytes <= weights_worth_splitting;
 }
 
+double operations(const Program& p, const rc_call& call) {
+    int64_t valid = call.active ? 0 : call.steps * call.rows;
+    for (int64_t t = 0; call.active && t < call.steps; ++t) valid += call.active[t];
+    return double(p.step_flops) * double(valid);
+}
+
 // Several runs of one type on one team: thread `id` belongs to run id / parts. Where fewer threads come, each takes whole runs.
 template <class T> class SideBySide {
   public:
@@ -296,11 +302,13 @@ template <class T> class SideBySide {
 
 void run_programs(int count, Program* const* programs, void* const* const* buffers, const rc_call* calls) {
     bool narrow = count > 1;
+    double work = 0;
     for (int i = 0; i < count; ++i) {
         check_run(*programs[i], buffers[i], calls[i]);
         narrow = narrow && is_narrow(*programs[i], calls[i]) && programs[i]->dtype == programs[0]->dtype && calls[i].threads == calls[0].threads;
+        work += operations(*programs[i], calls[i]);
     }
-    if (!narrow) {
+    if (!narrow || work < run_worth_threads) {
         for (int i = 0; i < count; ++i) run_program(*programs[i], buffers[i], calls[i]);
     } else if (programs[0]->dtype) {
         SideBySide<double>(count, programs, buffers, calls).go();
