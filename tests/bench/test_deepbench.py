@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from recell.bench.deepbench import SHAPES, shapes_of
+from recell.bench.questions.deepbench import SHAPES, shapes_of
 
 
 def test_the_shapes_are_those_of_the_training_set() -> None:

@@ -1,6 +1,13 @@
-"""DeepBench's training shapes for recurrent layers (Baidu Research, 2016-2018, github.com/baidu-research/DeepBench,
+"""How long does a training step take beside torch.nn's at DeepBench's training shapes?
 
-code/kernels/rnn_problems.h, Apache-2.0), and the rows that they make. Inputs are as wide as the layer.
+The shapes are those of Baidu Research, 2016-2018 (github.com/baidu-research/DeepBench, code/kernels/rnn_problems.h, Apache-2.0);
+the input is as wide as the layer, and more than 50 steps are cut to 50 unless `--all` asks for the full ones. A step is forward
+and backward with the gradients of the input and all parameters; both sides take turns in one process for most of a second,
+medians, and where one turn is longer than that, it alone counts, after a warm-up of two time steps.
+
+What bounds it: `bound` is the ratio that no kernel of the same products can pass; nothing was promised here. These layers are
+wide: their weights fill the caches, and a training step packs them, and writes gradients of their size, however few the rows
+and time steps are.
 """
 
 from __future__ import annotations
@@ -11,6 +18,7 @@ from recell.bench.report import Row, against
 from recell.bench.sides import Shape, training_operations, training_pair
 from recell.bench.timing import Options, medians, peak, take_turns
 
+KIND = "module"
 SHAPES: dict[str, tuple[tuple[int, int, int], ...]] = {  # torch.nn's name: (hidden, batch, steps)
     "RNN": tuple((hidden, batch, 50) for hidden in (1760, 2048, 2560) for batch in (16, 32, 64, 128)),
     "LSTM": (
@@ -35,9 +43,10 @@ def shapes_of(kind: str, full: bool) -> list[Shape]:
     return list(dict.fromkeys(capped))
 
 
-def deepbench_rows(kind: str, options: Options) -> Iterator[Row]:
-    for shape in shapes_of(kind, options.full):
-        yield measure(kind, shape, options.threads)
+def rows(options: Options) -> Iterator[Row]:
+    for kind in SHAPES:
+        for shape in shapes_of(kind, options.full):
+            yield measure(kind, shape, options.threads)
 
 
 def measure(kind: str, shape: Shape, threads: int) -> Row:
