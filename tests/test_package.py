@@ -33,8 +33,11 @@ def test_the_package_is_a_command():
 
 @pytest.mark.parametrize("use", ["accelerate", "nn", "tasks.base.find('language-model')"])
 def test_without_torch_one_line_says_what_to_install(use):
-    shown = run("-c", f"import sys; sys.modules['torch'] = None; import recell, recell.tasks.base\n"
-                      f"try: recell.{use}\nexcept recell.RecellError as error: print(error)")
+    shown = run(
+        "-c",
+        f"import sys; sys.modules['torch'] = None; import recell, recell.tasks.base\n"
+        f"try: recell.{use}\nexcept recell.RecellError as error: print(error)",
+    )
     assert shown.returncode == 0, shown.stderr
     assert "needs torch" in shown.stdout and "recell.runtime.load" in shown.stdout
 
@@ -53,9 +56,14 @@ def test_numpys_numbers_are_numbers():
     assert Halved.equations() == "h[t] = tanh(W @ x[t] * 0.5 + 2 * (U @ h[t-1]))"
 
 
-@pytest.mark.parametrize(("options", "width"), [
-    ({}, 5), ({"bidirectional": True}, 10), ({"bidirectional": True, "merge": "sum"}, 5),
-])
+@pytest.mark.parametrize(
+    ("options", "width"),
+    [
+        ({}, 5),
+        ({"bidirectional": True}, 10),
+        ({"bidirectional": True, "merge": "sum"}, 5),
+    ],
+)
 def test_output_size_is_the_width_of_y(options, width):
     module = rnn.Recurrent("LSTM", 3, 5, num_layers=2, **options)
     assert module.output_size == width == module(torch.zeros(2, 4, 3))[0].shape[-1]

@@ -48,9 +48,7 @@ def run_bare(python: Path, program: str, *arguments: str) -> str:
     """What `program` prints where no compiler is to be found."""
     environment = {"PATH": "", "HOME": os.environ.get("HOME", "/")}
     command = [str(python), "-W", "error", "-c", program, *arguments]
-    done = subprocess.run(
-        command, env=environment, cwd=python.parent, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run(command, env=environment, cwd=python.parent, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

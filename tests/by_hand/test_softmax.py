@@ -36,7 +36,8 @@ def test_cross_entropy_and_its_gradient(soft: bool) -> None:
     o = rng.normal(size=(5, 3, 4))
     targets = by_hand.softmax(rng.normal(size=o.shape)) if soft else rng.integers(0, 4, (5, 3))
     expected = torch.nn.functional.cross_entropy(
-        torch.from_numpy(o).reshape(-1, 4), torch.from_numpy(targets).reshape(-1, *targets.shape[2:]), reduction="sum")
+        torch.from_numpy(o).reshape(-1, 4), torch.from_numpy(targets).reshape(-1, *targets.shape[2:]), reduction="sum"
+    )
     agree(by_hand.cross_entropy(o, targets), float(expected))
     found = by_hand.cross_entropy_gradient(o, targets)
     by_hand.gradient_check(lambda: by_hand.cross_entropy(o, targets), {"o": o}, {"o": found})

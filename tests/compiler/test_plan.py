@@ -8,7 +8,7 @@ from recell import CellError, ShapeError, cell, cells, sigmoid, tanh
 from recell.compiler.build import Variant
 from recell.compiler.plan import Plan, StepPlan, make_plan, stage_nodes
 from recell.language.cell import Cell
-from tests.contract.descriptions import CELLS, NAMES, cell_named
+from tests.contract.descriptions import NAMES, cell_named, description_of
 from tests.contract.harness import VARIANTS, sizes_of
 
 HIDDEN = 60
@@ -33,7 +33,7 @@ def products_a_step(step: StepPlan) -> int:
 
 @pytest.mark.parametrize("name", SEEN)
 def test_products_and_stash_are_those_that_were_seen(name: str) -> None:
-    plan = plan_of(cell_named(name), sizes=dict(CELLS[name].sizes))
+    plan = plan_of(cell_named(name), sizes=dict(description_of(name).sizes))
     came = products_a_step(plan.forward), products_a_step(plan.backward), plan.stash.floats / HIDDEN
     assert came == SEEN[name]
 
@@ -49,7 +49,7 @@ def test_slstm_keeps_no_more_than_was_seen() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_stash_floats_is_what_the_plan_keeps(name: str) -> None:
     definition = cell_named(name)
-    sizes = sizes_of(definition, 24, CELLS[name].sizes)
+    sizes = sizes_of(definition, 24, description_of(name).sizes)
     assert definition.stash_floats(sizes) == make_plan(definition, sizes, Variant(training=True)).stash.floats
 
 
@@ -122,7 +122,7 @@ def drawn(step: StepPlan) -> list[object]:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_value_stands_where_its_inputs_are_ready(name: str, variant: str) -> None:
     """The law of a plan: whatever a stage reads is given, carried by a state, or was made by then."""
-    plan = plan_of(cell_named(name), VARIANTS[variant], dict(CELLS[name].sizes))
+    plan = plan_of(cell_named(name), VARIANTS[variant], dict(description_of(name).sizes))
     for step in (plan.forward, plan.saving, plan.backward):
         ready = (
             {n for n, node in enumerate(step.nodes) if not node.shape.is_row} | set(step.given) | {b for b, _ in step.recurrences}

@@ -13,7 +13,7 @@ from recell.compiler.passes import prepare
 from recell.compiler.plan import gather_graph
 from recell.compiler.stash import Stash, _Flow, choose, width
 from recell.graph.ops import OPS
-from tests.contract.descriptions import CELLS, NAMES, cell_named
+from tests.contract.descriptions import NAMES, cell_named, description_of
 from tests.contract.harness import sizes_of
 
 
@@ -37,7 +37,7 @@ def test_the_flow_equals_the_smallest_cut() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_kept_suffices(name: str) -> None:
     """Everything that a gradient reads of the forward step can be computed again from what is kept or free."""
-    cell, sizes = cell_named(name), sizes_of(cell_named(name), 12, CELLS[name].sizes)
+    cell, sizes = cell_named(name), sizes_of(cell_named(name), 12, description_of(name).sizes)
     graph = gather_graph(prepare(cell.graph, Variant(training=True)))
     backward = derive(graph, input_gradient=True)
     stash = choose(graph, backward, sizes)

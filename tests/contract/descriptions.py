@@ -1,7 +1,7 @@
 """THE contract tables: what is not described here fails the suite (test_descriptions.py).
 
-A new cell needs a row in CELLS only if it has sizes of its own or can't have 19 and 70 units; every new op needs a row
-in OPS, every new backend one in BACKENDS.
+A new cell needs no row: it is found in cells/, and tried at odd sizes that its equations allow. Every new op needs a row in
+OPS, every new backend one in BACKENDS.
 """
 
 from __future__ import annotations
@@ -12,38 +12,20 @@ from functools import cache
 from typing import Any
 
 from recell import cells, modifiers
+from recell.errors import ShapeError
 from recell.language.cell import Cell
 from tests.language import cells_written_down
+
+INPUT = 3
 
 
 @dataclass(frozen=True)
 class Description:
     """How a cell is tried: odd sizes, and a width of more than one slab of 64 units."""
 
-    hidden: int = 19
-    wide: int = 70
+    hidden: int
+    wide: int
     sizes: Mapping[str, int] = field(default_factory=dict)
-
-
-# Every cell of the zoo, and the hard cells that are not in it yet.
-CELLS: dict[str, Description] = {
-    "Elman": Description(),
-    "GRU": Description(),
-    "GRUResetBefore": Description(),
-    "Jordan": Description(sizes={"output": 5}),
-    "LSTM": Description(),
-    "PeepholeLSTM": Description(),
-    "ProjectedLSTM": Description(sizes={"projection": 11}),
-    "SCRN": Description(sizes={"context": 7}),
-    "Antisymmetric": Description(),
-    "Clockwork": Description(hidden=21, wide=69),  # three modules of one size
-    "FastGRNN": Description(sizes={"rank": 3}),
-    "Normed": Description(),
-    "PackedLSTM": Description(),
-    "QRNN": Description(),
-    "SLSTM": Description(),
-    "SRU": Description(hidden=19),
-}
 
 
 NAMES = tuple(dict.fromkeys([*cells.names(), *cells_written_down.CELLS]))
@@ -68,8 +50,25 @@ def cell_named(name: str) -> Cell:
     return cells.get(name) if name in cells.names() else cells_written_down.CELLS[name]
 
 
+@cache
 def description_of(name: str) -> Description:
-    return CELLS[MODIFIED[name][0] if name in MODIFIED else name]
+    """A size of the cell's own gets a small number that is no other's."""
+    cell = cell_named(name)
+    sizes = dict(zip(sorted(cell.symbols - {"input", "hidden"}), (5, 7, 11, 13), strict=False))
+    return Description(sizes_of(cell, 19, sizes)["hidden"], sizes_of(cell, 70, sizes)["hidden"], sizes)
+
+
+def sizes_of(cell: Cell, least: int, sizes: Mapping[str, int] | None = None, inputs: int = INPUT) -> dict[str, int]:
+    """The first width from `least` on that the cell allows; an input of `inputs` or one more, or as wide as it must be."""
+    forced, refused = cell.graph.forced_input, ShapeError("no width was tried")
+    for hidden in range(least, least + 32):
+        given = {"hidden": hidden, **cell.defaults, **(sizes or {})}
+        for width in (inputs, inputs + 1) if forced is None else (forced.evaluate(given),):
+            try:
+                return cell.resolve(width, hidden, sizes)
+            except ShapeError as error:
+                refused = error
+    raise refused
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from recell.compiler.build import Call, Coins, Variant, build
 from recell.compiler.segments import SegmentedKernel
 from recell.language.cell import Cell
-from tests.contract.descriptions import BACKENDS, DIFFERENCES, TOLERANCE, cell_named, description_of
+from tests.contract.descriptions import BACKENDS, DIFFERENCES, TOLERANCE, cell_named, description_of, sizes_of
 
 PLAIN = Variant()
 VARIANTS = {
@@ -23,7 +23,7 @@ VARIANTS = {
     "training": Variant(training=True),
     "all": Variant(training=True, mask=True, reset=True),
 }
-ROWS, STEPS, INPUT = 7, 5, 3
+ROWS, STEPS = 7, 5
 RAGGED = (6, 5, 3, 3, 1)  # row 0 is whole, row 6 has no step at all
 
 
@@ -113,11 +113,6 @@ def case_of(name: str, variant: str = "plain", *, wide: bool = False, rows: int 
     return make(
         cell, sizes_of(cell, hidden, how.sizes), steps=steps, rows=rows, variant=VARIANTS[variant], seed=len(name) + hidden
     )
-
-
-def sizes_of(cell: Cell, hidden: int, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
-    """With an input of 3, or as wide as the cell forces it to be."""
-    return cell.resolve(hidden if cell.graph.forced_input is not None else INPUT, hidden, sizes)
 
 
 def _arrays(case: Case, library: str, dtype: str) -> Call:

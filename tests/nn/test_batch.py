@@ -31,8 +31,11 @@ def test_streams_in_the_padding_change_nothing(packed, backend, agree, gradients
 
     noisy = run(reset | ~inside, mask | ~inside)
     quiet = run(reset & inside, mask & inside)
-    alone = [module(x[:n, k : k + 1], {"h": state[:, k : k + 1]}, reset=reset[:n, k : k + 1], mask=mask[:n, k : k + 1])
-             for k, n in enumerate(lengths) if n]
+    alone = [
+        module(x[:n, k : k + 1], {"h": state[:, k : k + 1]}, reset=reset[:n, k : k + 1], mask=mask[:n, k : k + 1])
+        for k, n in enumerate(lengths)
+        if n
+    ]
     agree(noisy, quiet)
     agree(gradients(noisy, [x, state]), gradients(quiet, [x, state]))
     rows = [k for k, n in enumerate(lengths) if n]

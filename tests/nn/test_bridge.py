@@ -103,7 +103,7 @@ def test_vmap_and_functional_gradients(agree):
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own forward mode scripts
 def test_forward_mode_is_refused_by_name(agree):
     module, x = small(), torch.randn(4, 2, 2, dtype=D)
-    with pytest.raises(RecellError, match="forward-mode .* GRU .* backend=\"eager\""):
+    with pytest.raises(RecellError, match='forward-mode .* GRU .* backend="eager"'):
         torch.func.jvp(lambda x: module(x)[0], (x,), (x,))
     for grad in (True, False):
         with torch.set_grad_enabled(grad), forward_ad.dual_level(), pytest.raises(RecellError, match="forward-mode"):

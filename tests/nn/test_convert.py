@@ -13,9 +13,15 @@ from recell.errors import CellError
 from recell.nn.convert import from_torch, to_torch
 
 D = torch.float64
-MODULES = [nn.LSTM(5, 7, 2, bidirectional=True, dtype=D), nn.LSTM(5, 7, proj_size=3, bias=False, dtype=D),
-           nn.GRU(5, 7, 2, batch_first=True, dtype=D), nn.RNN(5, 7, nonlinearity="relu", dtype=D),
-           nn.LSTMCell(5, 7, dtype=D), nn.GRUCell(5, 7, bias=False, dtype=D), nn.RNNCell(5, 7, nonlinearity="relu")]
+MODULES = [
+    nn.LSTM(5, 7, 2, bidirectional=True, dtype=D),
+    nn.LSTM(5, 7, proj_size=3, bias=False, dtype=D),
+    nn.GRU(5, 7, 2, batch_first=True, dtype=D),
+    nn.RNN(5, 7, nonlinearity="relu", dtype=D),
+    nn.LSTMCell(5, 7, dtype=D),
+    nn.GRUCell(5, 7, bias=False, dtype=D),
+    nn.RNNCell(5, 7, nonlinearity="relu"),
+]
 
 
 @pytest.mark.parametrize("theirs", MODULES, ids=lambda m: type(m).__name__)
@@ -48,7 +54,12 @@ def test_what_has_no_counterpart_is_refused_by_name():
     class Mine(nn.LSTM):
         pass
 
-    for call in (lambda: from_torch(Mine(5, 7)), lambda: from_torch(nn.Linear(5, 7)), lambda: to_torch(nn.Linear(5, 7)),
-                 lambda: to_torch(rnn.Recurrent("SCRN", 5, 7)), lambda: to_torch(rnn.Recurrent("GRU", 5, 7, reverse=True))):
+    for call in (
+        lambda: from_torch(Mine(5, 7)),
+        lambda: from_torch(nn.Linear(5, 7)),
+        lambda: to_torch(nn.Linear(5, 7)),
+        lambda: to_torch(rnn.Recurrent("SCRN", 5, 7)),
+        lambda: to_torch(rnn.Recurrent("GRU", 5, 7, reverse=True)),
+    ):
         with pytest.raises(CellError, match="there is no drop-in|torch.nn has no module"):
             call()

@@ -40,7 +40,9 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_gradients_are_averaged_over_two_processes(tmp_path):
-    ranks = [subprocess.Popen([sys.executable, "-c", SCRIPT, str(rank), str(tmp_path / "meeting")],
-                              stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", SCRIPT, str(rank), str(tmp_path / "meeting")], stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
     errors = [process.communicate(timeout=120)[1] for process in ranks]
     assert [process.returncode for process in ranks] == [0, 0], "\n".join(errors)

@@ -16,11 +16,25 @@ from recell.errors import DataError, RecellError, ShapeError
 
 D = torch.float64
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
-KINDS = [("LSTM", {}), ("GRU", {}), ("RNN", {}), ("RNN", {"nonlinearity": "relu"}), ("LSTM", {"proj_size": 3}),
-         ("LSTM", {"bias": False}), ("GRU", {"bias": False}), ("RNN", {"bias": False}),
-         ("LSTM", {"proj_size": 3, "bias": False})]
-CELLS = [("LSTMCell", {}), ("GRUCell", {}), ("RNNCell", {}), ("RNNCell", {"nonlinearity": "relu"}),
-         ("LSTMCell", {"bias": False}), ("GRUCell", {"bias": False})]
+KINDS = [
+    ("LSTM", {}),
+    ("GRU", {}),
+    ("RNN", {}),
+    ("RNN", {"nonlinearity": "relu"}),
+    ("LSTM", {"proj_size": 3}),
+    ("LSTM", {"bias": False}),
+    ("GRU", {"bias": False}),
+    ("RNN", {"bias": False}),
+    ("LSTM", {"proj_size": 3, "bias": False}),
+]
+CELLS = [
+    ("LSTMCell", {}),
+    ("GRUCell", {}),
+    ("RNNCell", {}),
+    ("RNNCell", {"nonlinearity": "relu"}),
+    ("LSTMCell", {"bias": False}),
+    ("GRUCell", {"bias": False}),
+]
 
 
 def pair(kind, dtype=D, **options):
@@ -101,8 +115,7 @@ def test_packed_sequences_are_torchs(kind, options, sort, agree, gradients):
 @pytest.mark.parametrize("kind, options", KINDS[:5])
 def test_batch_first_and_single_sequences_are_torchs(kind, options, agree, gradients):
     theirs, ours = pair(kind, batch_first=True, **options)
-    check(agree, gradients, theirs, ours, torch.randn(3, 6, 5, dtype=D, requires_grad=True),
-          states(kind, 1, 3, options))
+    check(agree, gradients, theirs, ours, torch.randn(3, 6, 5, dtype=D, requires_grad=True), states(kind, 1, 3, options))
     single = states(kind, 1, 3, options)
     single = tuple(s[:, 0] for s in single) if isinstance(single, tuple) else single[:, 0]
     check(agree, gradients, theirs, ours, torch.randn(6, 5, dtype=D, requires_grad=True), single)
@@ -198,20 +211,23 @@ def test_a_lone_layer_warns_of_dropout_as_torch_does():
         rnn.LSTM(5, 7, 2, dropout=0.5)
 
 
-@pytest.mark.parametrize("call, expected", [
-    (lambda: rnn.LSTM(5, 7)(torch.randn(4, 3, 6)), "6 features"),
-    (lambda: rnn.LSTM(5, 7)(torch.randn(4, 3, 5), torch.zeros(1, 3, 7)), "tuple of 2 tensors"),
-    (lambda: rnn.GRU(5, 7)(torch.randn(4, 3, 5), torch.zeros(1, 2, 7)), r"\(1, 2, 7\).*\(1, 3, 7\)"),
-    (lambda: rnn.GRU(5, 7)(torch.randn(4, 5), torch.zeros(1, 2, 7)), r"\(1, 7\)"),
-    (lambda: rnn.GRU(5, 7)(torch.randn(4, 3, 5).double()), "x is float64"),
-    (lambda: rnn.LSTM(5, 7, proj_size=7), "proj_size is 7"),
-    (lambda: rnn.LSTM(5, 0), "hidden_size is 0"),
-    (lambda: rnn.RNN(5, 7, nonlinearity="sine"), "nonlinearity 'sine'"),
-    (lambda: rnn.RNN(5, 7, 2, dropout=2.0), "dropout is 2"),
-    (lambda: rnn.LSTMCell(5, 7)(torch.randn(4, 5), torch.zeros(4, 7)), "tuple of 2 tensors"),
-    (lambda: rnn.GRUCell(5, 7)(torch.randn(4, 3, 5)), "3 dimensions"),
-    (lambda: rnn.GRUCell(5, 7)(torch.randn(4, 5), torch.zeros(3, 7)), r"state h is \(3, 7\)"),
-])
+@pytest.mark.parametrize(
+    "call, expected",
+    [
+        (lambda: rnn.LSTM(5, 7)(torch.randn(4, 3, 6)), "6 features"),
+        (lambda: rnn.LSTM(5, 7)(torch.randn(4, 3, 5), torch.zeros(1, 3, 7)), "tuple of 2 tensors"),
+        (lambda: rnn.GRU(5, 7)(torch.randn(4, 3, 5), torch.zeros(1, 2, 7)), r"\(1, 2, 7\).*\(1, 3, 7\)"),
+        (lambda: rnn.GRU(5, 7)(torch.randn(4, 5), torch.zeros(1, 2, 7)), r"\(1, 7\)"),
+        (lambda: rnn.GRU(5, 7)(torch.randn(4, 3, 5).double()), "x is float64"),
+        (lambda: rnn.LSTM(5, 7, proj_size=7), "proj_size is 7"),
+        (lambda: rnn.LSTM(5, 0), "hidden_size is 0"),
+        (lambda: rnn.RNN(5, 7, nonlinearity="sine"), "nonlinearity 'sine'"),
+        (lambda: rnn.RNN(5, 7, 2, dropout=2.0), "dropout is 2"),
+        (lambda: rnn.LSTMCell(5, 7)(torch.randn(4, 5), torch.zeros(4, 7)), "tuple of 2 tensors"),
+        (lambda: rnn.GRUCell(5, 7)(torch.randn(4, 3, 5)), "3 dimensions"),
+        (lambda: rnn.GRUCell(5, 7)(torch.randn(4, 5), torch.zeros(3, 7)), r"state h is \(3, 7\)"),
+    ],
+)
 def test_bad_input_gets_one_clear_line(call, expected):
     with pytest.raises((ShapeError, DataError), match=expected) as caught:
         call()

@@ -9,7 +9,7 @@ import torch
 
 import recell.nn as rnn
 from recell import cells
-from tests.contract.descriptions import description_of
+from tests.contract.descriptions import description_of, sizes_of
 
 HALF = {"device_type": "cpu", "dtype": torch.bfloat16}
 
@@ -38,9 +38,10 @@ def run(module: torch.nn.Module, x: torch.Tensor, half: bool) -> dict[str, torch
 @pytest.mark.parametrize("name", cells.names())
 def test_every_cell_stays_near_float32(name: str) -> None:
     torch.manual_seed(0)
-    cell = cells.get(name)
-    inputs = 70 if cell.graph.forced_input is not None else 21
-    module = rnn.Recurrent(cell, inputs, 70, bidirectional=not cell.brings_output, sizes=dict(description_of(name).sizes))
+    cell, others = cells.get(name), description_of(name).sizes
+    sizes = sizes_of(cell, 70, others, inputs=21)
+    inputs = sizes["input"]
+    module = rnn.Recurrent(cell, inputs, sizes["hidden"], bidirectional=not cell.brings_output, sizes=dict(others))
     x = torch.randn(7, 5, inputs)
     exact, half = run(module, x, False), run(module, x, True)
     assert not torch.equal(exact["y"], half["y"])

@@ -48,13 +48,16 @@ def test_fill_takes_numbers_names_and_functions():
     assert torch.equal(init.fill_(parameter, init.identity_), torch.eye(4))
 
 
-@pytest.mark.parametrize("call, error, expected", [
-    (lambda: init.fill_(torch.empty(4), "orthogonl"), DataError, "no initialiser 'orthogonl'"),
-    (lambda: init.fill_(torch.empty(4), "orthogonal"), ShapeError, "fills a matrix"),
-    (lambda: init.fill_(torch.empty(4), lambda shape: torch.zeros(5)), ShapeError, r"\(5,\) for a parameter \(4,\)"),
-    (lambda: init.fill_(torch.empty(4), None), DataError, "a number, a name or a function"),
-    (lambda: init.spectral_radius_(torch.empty(3, 4)), ShapeError, "square"),
-])
+@pytest.mark.parametrize(
+    "call, error, expected",
+    [
+        (lambda: init.fill_(torch.empty(4), "orthogonl"), DataError, "no initialiser 'orthogonl'"),
+        (lambda: init.fill_(torch.empty(4), "orthogonal"), ShapeError, "fills a matrix"),
+        (lambda: init.fill_(torch.empty(4), lambda shape: torch.zeros(5)), ShapeError, r"\(5,\) for a parameter \(4,\)"),
+        (lambda: init.fill_(torch.empty(4), None), DataError, "a number, a name or a function"),
+        (lambda: init.spectral_radius_(torch.empty(3, 4)), ShapeError, "square"),
+    ],
+)
 def test_bad_initialisers_get_one_clear_line(call, error, expected):
     with pytest.raises(error, match=expected) as caught:
         call()

@@ -55,8 +55,11 @@ def test_lengths_masks_and_resets_are_part_of_the_graph(agree, gradients):
     fast = compiled(module)
     for steps, rows in ((6, 4), (5, 3)):
         x = torch.randn(steps, rows, 5, dtype=D, requires_grad=True)
-        options = {"lengths": torch.randint(0, steps + 1, (rows,)), "mask": torch.rand(steps, rows) < 0.8,
-                   "reset": torch.rand(steps, rows) < 0.2}
+        options = {
+            "lengths": torch.randint(0, steps + 1, (rows,)),
+            "mask": torch.rand(steps, rows) < 0.8,
+            "reset": torch.rand(steps, rows) < 0.2,
+        }
         found, expected = fast(x, **options), module(x, **options)
         agree(found, expected)
         inputs = [x, *module.parameters()]
@@ -115,7 +118,7 @@ def test_export_keeps_sizes_open_and_gradients_of_both_orders(strict, agree, gra
     agree(gradients(loaded(x), [x]), gradients(module(x), [x]))
     second = []
     for run in (loaded, module):
-        slope, = torch.autograd.grad(run(x).square().sum(), x, create_graph=True)
+        (slope,) = torch.autograd.grad(run(x).square().sum(), x, create_graph=True)
         second += torch.autograd.grad(slope.square().sum(), x)
     agree(second[0], second[1])
 

@@ -53,8 +53,11 @@ def random_state(module, rows, generator=None):
     for index, info in enumerate(module.cell.states):
         width = max(module._widths[index])
         shape = (len(module._stored_names), rows, width)
-        state[info.name] = torch.arange(rows)[None, :, None].expand(shape) if info.name == "t" else (
-            torch.randn(shape, dtype=D, requires_grad=True))
+        state[info.name] = (
+            torch.arange(rows)[None, :, None].expand(shape)
+            if info.name == "t"
+            else (torch.randn(shape, dtype=D, requires_grad=True))
+        )
     return state
 
 
@@ -84,12 +87,12 @@ def test_rows_of_any_length_are_runs_of_their_own(name, agree, gradients):
     y, final = module(x, state, lengths=torch.tensor(lengths))
     alone_y, alone_final = [], []
     for row, length in enumerate(lengths):
-        own = {k: v[:, row: row + 1] for k, v in state.items()}
+        own = {k: v[:, row : row + 1] for k, v in state.items()}
         if not length:
             alone_y.append(torch.zeros_like(y[:, :1]))
             alone_final.append(own)
             continue
-        one, last = module(x[:length, row: row + 1], own)
+        one, last = module(x[:length, row : row + 1], own)
         alone_y.append(torch.cat((one, one.new_zeros(6 - length, 1, one.shape[2]))))
         alone_final.append(last)
     expected = torch.cat(alone_y, 1), {k: torch.cat([last[k] for last in alone_final], 1) for k in final}
@@ -222,8 +225,7 @@ def test_initial_states_can_be_learned(agree, gradients):
 def test_missing_states_start_at_the_cells_values_and_time_is_whole(agree):
     module = make(Odd)
     x = torch.randn(4, 3, 5, dtype=D)
-    full = {"h": torch.zeros(1, 3, 7, dtype=D), "n": torch.ones(1, 3, 7, dtype=D),
-            "t": torch.zeros(1, 3, 1, dtype=torch.int64)}
+    full = {"h": torch.zeros(1, 3, 7, dtype=D), "n": torch.ones(1, 3, 7, dtype=D), "t": torch.zeros(1, 3, 1, dtype=torch.int64)}
     agree(module(x), module(x, full))
     agree(module(x, {"n": full["n"] * 2}), module(x, {**full, "n": full["n"] * 2}))
     t = module(x, lengths=[4, 1, 0])[1]["t"]
@@ -354,14 +356,24 @@ def test_bad_input_gets_one_clear_line(case):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("error, options", [
-    (ShapeError, {"num_layers": 0}), (ShapeError, {"num_layers": 1.5}), (DataError, {"dropout": "much"}),
-    (ShapeError, {"hidden_size": 0}), (ShapeError, {"sizes": {"context": 3}}),
-    (DataError, {"dropout": 1.5}), (DataError, {"merge": "max"}), (DataError, {"bidirectional": True, "reverse": True}),
-    (CellError, {"cell": "LSTN"}), (CellError, {"cell": tanh}), (DataError, {"backend": "gpu"}),
-    (CellError, {"cell": "Jordan", "num_layers": 2, "sizes": {"output": 3}}),
-    (DataError, {"residual": True, "merge": None, "bidirectional": True, "num_layers": 2}),
-])
+@pytest.mark.parametrize(
+    "error, options",
+    [
+        (ShapeError, {"num_layers": 0}),
+        (ShapeError, {"num_layers": 1.5}),
+        (DataError, {"dropout": "much"}),
+        (ShapeError, {"hidden_size": 0}),
+        (ShapeError, {"sizes": {"context": 3}}),
+        (DataError, {"dropout": 1.5}),
+        (DataError, {"merge": "max"}),
+        (DataError, {"bidirectional": True, "reverse": True}),
+        (CellError, {"cell": "LSTN"}),
+        (CellError, {"cell": tanh}),
+        (DataError, {"backend": "gpu"}),
+        (CellError, {"cell": "Jordan", "num_layers": 2, "sizes": {"output": 3}}),
+        (DataError, {"residual": True, "merge": None, "bidirectional": True, "num_layers": 2}),
+    ],
+)
 def test_bad_options_get_one_clear_line(error, options):
     with pytest.raises(error) as caught:
         rnn.Recurrent(**{"cell": "LSTM", "input_size": 5, "hidden_size": 7, **options})

@@ -52,9 +52,13 @@ def test_parameters_copies_and_errors(agree):
     step, x = rnn.Step("LSTM", 5, 7), torch.randn(3, 5)
     assert step.parameter("U_f") is step.U_f
     agree(copy.deepcopy(step)(x), step(x))
-    bad = [(lambda: step(x, {"h": torch.zeros(2, 7)}), r"state h is \(2, 7\); give a tensor \(3, 7\)"),
-           (lambda: step(x, {"q": x}), "no state 'q'"), (lambda: step(x[:, :4]), "4 features"),
-           (lambda: step(x, elapsed=torch.ones(3)), "no elapsed time"), (lambda: step(x, (x, x)), "give a dict")]
+    bad = [
+        (lambda: step(x, {"h": torch.zeros(2, 7)}), r"state h is \(2, 7\); give a tensor \(3, 7\)"),
+        (lambda: step(x, {"q": x}), "no state 'q'"),
+        (lambda: step(x[:, :4]), "4 features"),
+        (lambda: step(x, elapsed=torch.ones(3)), "no elapsed time"),
+        (lambda: step(x, (x, x)), "give a dict"),
+    ]
     for call, expected in bad:
         with pytest.raises(ShapeError, match=expected):
             call()

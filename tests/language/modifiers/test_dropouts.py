@@ -118,6 +118,7 @@ def test_a_coin_on_a_parameter_of_any_shape() -> None:
 
 def test_coins_on_parameters_are_drawn_once_a_call() -> None:
     with pytest.raises(CellError, match="line .*a parameter's coins are drawn once a call; came per='step' for b"):
+
         @cell
         def Stepwise(p, x, h):
             return tanh(p.W @ x + p.U @ h + p.b * coin(like=p.b, rate=0.5))
