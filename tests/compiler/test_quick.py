@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -87,6 +91,47 @@ def test_it_counts_its_references(network):
         step(None)
     after = sys.getrefcount(scores), sys.getrefcount(None)
     assert after[0] == before[0] and abs(after[1] - before[1]) < 100
+
+
+def test_it_outlives_its_session(network):
+    """The buffers and the stream stay while only the built-in is left, and go with it."""
+    steps = [quick_of(Session(network, 3)) for _ in range(3)]
+    gc.collect()
+    others = [Session(network, 3) for _ in range(20)]  # would take the place of what had been freed
+    expected = Session(network, 3).step(X)
+    for step in steps:
+        np.testing.assert_array_equal(step(X), expected)
+    assert len(others) == 20
+
+
+GONE = """
+    import gc
+    import numpy as np
+    from recell.compiler.backends.cpu.stream import Stream
+
+    numbers, x, scores = np.zeros(3, np.int64), np.zeros((3, 5), np.float32), np.zeros((3, 7), np.float32)
+    class Session:
+        def __init__(self):
+            self.stream = Stream()
+            self.stream.add_table(np.zeros((4, 5), np.float32), numbers, x)
+            self.quick = self.stream.quick(numbers, x, scores)
+    for _ in range(5):
+        session = Session()
+        assert session.quick([1, 2, 3]) is scores
+        session.itself = session
+        del session
+        gc.collect()
+    last = Session()
+    print("all gone")
+"""
+
+
+def test_python_may_free_it_in_any_order():
+    """Python reads a built-in's definition as it frees the built-in; freed memory, here filled with ones, would crash it."""
+    freed = {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "255"}
+    program = [sys.executable, "-c", textwrap.dedent(GONE)]
+    done = subprocess.run(program, env={**os.environ, **freed}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "all gone\n"), done.stderr
 
 
 def test_a_session_in_use_is_refused(network):

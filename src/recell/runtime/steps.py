@@ -78,8 +78,7 @@ class NativeSteps(_Buffers):
         # The native calls themselves: a method around them would cost as much as a small step's arithmetic.
         self.step, self.step_embedded, self.failed = self._stream.run, self._stream.run_from_input, self._stream.failed
         self.hold, self.release = self._stream.hold, self._stream.release
-        self._quick = self._stream.quick(self.numbers, self.x, self.scores)
-        self.quick: QuickCall = self._quick.call if self._quick else no_quick_step
+        self.quick: QuickCall = self._stream.quick(self.numbers, self.x, self.scores) or no_quick_step
 
 
 def no_quick_step(x: object) -> None:

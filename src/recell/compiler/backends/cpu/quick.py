@@ -90,19 +90,34 @@ def is_available() -> bool:
     return True
 
 
-class QuickStep:
+class Place(int):
+    """A structure's address that keeps the structure, and what it points at, while somebody has the address."""
+
+    def __new__(cls, structure: ctypes.Structure, *kept: object) -> Place:
+        place = super().__new__(cls, ctypes.addressof(structure))
+        place._kept = structure, kept
+        return place
+
+    _kept: tuple[object, ...]
+
+
+@functools.cache
+def _definition() -> int:
+    """Where the built-ins' common definition lies: for ever, since Python reads it even as it frees the last of them."""
+    step = ctypes.cast(load().rc_quick_step, c_void_p).value
+    definition = MethodDefinition(b"step", step, ONE_ARGUMENT, b"One step of a stream.")
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(definition))
+    return ctypes.addressof(definition)
+
+
+def quick_step(stream: int, owner: object, numbers: Array, x: Array, scores: Array) -> QuickCall:
     """`call(x)` is one step: the stream's scores, or None where x is not as it must be or the stream is in use.
 
     `x` is an array (rows, width) of the stream's dtype in C order, or a list of `rows` ints, the first link being a table. It
-    holds Python's lock, so it is for short steps. It must not outlive the stream.
+    holds Python's lock, so it is for short steps. It keeps the buffers and the stream's `owner`.
     """
-
-    def __init__(self, stream: int, numbers: Array, x: Array, scores: Array) -> None:
-        self._kept = numbers, x, scores, x.dtype
-        rows, width = x.shape
-        places = numbers.ctypes.data, x.ctypes.data
-        self._arguments = QuickArguments(stream, id(x.dtype), id(scores), *places, rows, width, x.itemsize)
-        step = ctypes.cast(load().rc_quick_step, c_void_p).value
-        self._definition = MethodDefinition(b"step", step, ONE_ARGUMENT, b"One step of a stream.")
-        new = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.py_object, c_void_p)(("PyCFunction_NewEx", ctypes.pythonapi))
-        self.call: QuickCall = new(ctypes.addressof(self._definition), ctypes.addressof(self._arguments), None)
+    rows, width = x.shape
+    places = numbers.ctypes.data, x.ctypes.data
+    arguments = QuickArguments(stream, id(x.dtype), id(scores), *places, rows, width, x.itemsize)
+    new = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.py_object, c_void_p)(("PyCFunction_NewEx", ctypes.pythonapi))
+    return new(_definition(), Place(arguments, owner, numbers, x, scores, x.dtype), None)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recell.compiler.backends.cpu.emitter import Emitter
 from recell.compiler.backends.cpu.library import CallArguments, Program, check, load, share_team, thread_count
-from recell.compiler.backends.cpu.quick import QuickStep, is_available
+from recell.compiler.backends.cpu.quick import QuickCall, is_available, quick_step
 from recell.compiler.backends.cpu.storage import SLOT_ROW, SLOT_VECTOR, Layout
 from recell.compiler.backends.cpu.workspace import Block
 
@@ -90,9 +90,9 @@ class Stream:
     def _is_short(self) -> bool:
         return self._bytes <= SHORT
 
-    def quick(self, numbers: Array, x: Array, scores: Array) -> QuickStep | None:
+    def quick(self, numbers: Array, x: Array, scores: Array) -> QuickCall | None:
         """The step as one built-in call, where Python has such and the step is short; made when all links are there."""
-        return QuickStep(self._pointer, numbers, x, scores) if self._is_short and is_available() else None
+        return quick_step(self._pointer, self, numbers, x, scores) if self._is_short and is_available() else None
 
     @staticmethod
     def failed() -> NoReturn:
