@@ -48,6 +48,28 @@ def test_fill_takes_numbers_names_and_functions():
     assert torch.equal(init.fill_(parameter, init.identity_), torch.eye(4))
 
 
+def test_functions_that_draw_follow_manual_seed():
+    def between(shape, generator):
+        return generator.uniform(2, 3, shape)
+
+    def filled():
+        return init.fill_(torch.empty(5, dtype=D), between).clone()
+
+    torch.manual_seed(3)
+    first, second = filled(), filled()
+    torch.manual_seed(3)
+    assert torch.equal(first, filled()) and not torch.equal(first, second)
+    assert ((first >= 2) & (first <= 3)).all() and len(first.unique()) == 5
+
+
+def test_functions_that_do_not_draw_leave_the_generator_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(())
+    torch.manual_seed(3)
+    init.fill_(torch.empty(2), lambda shape: torch.ones(shape))
+    assert torch.equal(torch.rand(()), expected)
+
+
 @pytest.mark.parametrize(
     "call, error, expected",
     [

@@ -172,7 +172,10 @@ class Parameters:
         return ParameterValue(self._tracer, name)
 
     def scalar(self, name: str, *, trainable: bool = True, init: Any = None) -> Value:
-        """Declares a number. `init`: a number, a name of `recell.nn.init`, or a function shape -> array."""
+        """Declares a number. `init`: a number, a name of `recell.nn.init`, or a function shape -> array.
+
+        A function that draws takes (shape, generator), a numpy.random.Generator that follows torch.manual_seed.
+        """
         return self._tracer.declare(name, (), trainable, init)
 
     def vector(self, name: str, *, rows: Any = None, trainable: bool = True, init: Any = None) -> Value:

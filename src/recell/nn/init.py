@@ -5,10 +5,12 @@ Matrices are (rows, columns) = (out, in). Names for `Recurrent.initialize` and a
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,7 +58,11 @@ NAMED: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def fill_(tensor: Tensor, init: Init) -> Tensor:
-    """Fill a tensor by a number, an initialiser's name, or a function shape -> array."""
+    """Fill a tensor by a number, an initialiser's name, or a function shape -> array.
+
+    A function that draws takes an argument named `generator` too: a numpy.random.Generator seeded from torch's own, so that
+    it follows torch.manual_seed.
+    """
     with torch.no_grad():
         if isinstance(init, str):
             return _named(init)(tensor)
@@ -66,10 +72,24 @@ def fill_(tensor: Tensor, init: Init) -> Tensor:
             raise DataError(f"an initialiser is a number, a name or a function shape -> array, not {init!r}")
         if init in NAMED.values():
             return init(tensor)
-        array = torch.as_tensor(init(tuple(tensor.shape)))
+        array = torch.as_tensor(_array_of(init, tuple(tensor.shape)))
         if array.shape != tensor.shape:
             raise ShapeError(f"the initialiser gave an array {tuple(array.shape)} for a parameter {tuple(tensor.shape)}")
         return tensor.copy_(array)
+
+
+def _array_of(init: Callable[..., Any], shape: tuple[int, ...]) -> Any:
+    if not _draws(init):
+        return init(shape)  # and torch's generator stays where it is
+    seed = int(torch.randint(2**63 - 1, (), device="cpu"))
+    return init(shape, generator=np.random.default_rng(seed))
+
+
+def _draws(init: Callable[..., Any]) -> bool:
+    try:
+        return "generator" in inspect.signature(init).parameters
+    except ValueError:  # a built-in without a signature
+        return False
 
 
 def _named(name: str) -> Callable[[Tensor], Tensor]:
