@@ -243,7 +243,7 @@ def test_what_was_another_training_is_not_resumed(corpus: Path, small: dict[str,
         LanguageModel(**{**small, "hidden_size": 13}).fit(corpus, out=out, resume=True)
     with pytest.raises(ModelError, match="cell='LSTM'; came"):
         LanguageModel(**small, cell=Leaky).fit(corpus, out=out, resume=True)
-    with pytest.raises(ModelError, match="another text"):
+    with pytest.raises(ModelError, match="other data"):
         LanguageModel(**small).fit([corpus.read_text() + "more and more" * 9], out=out, resume=True)
 
 

@@ -3,46 +3,36 @@ language model", 2010): it reads a text and says, after every token, how probabl
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
-from collections.abc import Generator, Iterable, Mapping
-from numbers import Integral
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from recell import cells
 from recell.data.batching import Streams
-from recell.data.files import named_folder
 from recell.data.text import read_text
 from recell.data.vocabulary import UNKNOWN, Level, Vocabulary, checked_level
-from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError, message
+from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.runtime.model import Model, network_description
 from recell.runtime.network import check_tensors
-from recell.runtime.saved import CONFIG, TENSORS, SavedModel, tensors_bytes
+from recell.runtime.saved import TENSORS, SavedModel, tensors_bytes
 from recell.tasks._language import LanguageLearner, Network, nats_per_token
-from recell.tasks.base import Task, options_to_json
-from recell.training import Checkpoints, Plan, Saved, Training
-from recell.training.loop import check_number, checked_plan
+from recell.tasks._trained import METRICS, VOCABULARY, TrainedTask, arrays_of
+from recell.training.loop import check_number
 from recell.training.metrics import read_records, records_bytes
 from recell.training.progress import Progress, chosen
 
 __all__ = ["LanguageLearner", "LanguageModel", "Network"]
 
 Text = str | Path | Iterable[str]
-_VOCABULARY, _METRICS = "vocabulary.json", "metrics.jsonl"
-_DEFAULT_EPOCHS = 10
-_MOST_THREADS = 1024  # a system that refuses one more thread ends the process, or crashes it
 _LONGEST_NAME = 4096  # of a file, in any system's characters
-_MAY_CHANGE = ("steps", "epochs", "patience", "threads", "device", "backend")  # when a training is resumed
 
 
-class LanguageModel(Task):
+class LanguageModel(TrainedTask):
     """Learns a text's characters or words one after the other; measures, and writes text of its own.
 
     ``cell`` is a Cell or the name of one; ``level`` "characters" or "words"; ``embedding_size`` None is the
@@ -123,26 +113,14 @@ class LanguageModel(Task):
         vocabulary = Vocabulary.of_text(text, level=self.level, minimum_count=self.minimum_count)
         numbers = vocabulary.encode(text)
         streams = Streams(numbers, batch_size=self.batch_size, window=self.window, name=_name(data))
-        saved = self._earlier(out, resume, numbers)
-        with self._thread_count(), torch.random.fork_rng(devices=_cuda_devices()):
-            torch.manual_seed(self.seed)
+        note = self._note(hashlib.sha256(numbers.tobytes()).hexdigest())
+        saved = self._earlier(out, resume, note)
+        with self._seeded():
             network = self._make_network(cell, len(vocabulary))
             held = vocabulary.encode(held_out) if held_out else None
             learner = LanguageLearner(network, streams, held, unit=self.level, window=self.window)
-            training = Training(
-                learner,
-                self._plan(streams.windows_per_epoch),
-                folder=out,
-                note=self._note(numbers),
-                progress=shown,
-            )
-            if saved is not None:
-                training.resume(saved)
-                _say_threads(saved.state["note"].get("threads"), torch.get_num_threads(), shown)
-            outcome = training.run()
-            if outcome.interrupted:
-                raise KeyboardInterrupt(_interrupted(outcome.step, out))
-            training.load_best()
+            note["threads"] = torch.get_num_threads()
+            outcome = self._train(learner, streams.windows_per_epoch, out=out, note=note, saved=saved, progress=shown)
         self.vocabulary_, self.network_, self.history_ = vocabulary, network, outcome.history
         self.steps_, self.stopped_early_ = outcome.step, outcome.stopped_early
         return self
@@ -188,20 +166,20 @@ class LanguageModel(Task):
         """The fitted model as ``recell.runtime`` runs it: without torch, step by step."""
         network, vocabulary = self._fitted()
         backend = backend or ("cpu" if self.backend in ("auto", "eager") else self.backend)
-        return Model.of_parts(network.recurrent.cell, network.description, _arrays(network), vocabulary, backend=backend)
+        return Model.of_parts(network.recurrent.cell, network.description, arrays_of(network), vocabulary, backend=backend)
 
     # -- saving and loading ----------------------------------------------------------------------------------
 
     def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes], dict[str, bytes]]:
         network, vocabulary = self._fitted()
         described = {
-            "vocabulary": _VOCABULARY,
+            "vocabulary": VOCABULARY,
             "embedding_size": network.description["input_size"],
             "network": {"cell": network.recurrent.cell.to_json(), **network.description},
             "trained": {"steps": self.steps_, "stopped_early": self.stopped_early_},
         }
-        files = {TENSORS: tensors_bytes(_arrays(network)), _VOCABULARY: vocabulary.to_bytes()}
-        return described, files, {_METRICS: records_bytes(self.history_)}
+        files = {TENSORS: tensors_bytes(arrays_of(network)), VOCABULARY: vocabulary.to_bytes()}
+        return described, files, {METRICS: records_bytes(self.history_)}
 
     def _restore(self, saved: SavedModel) -> None:
         cell, vocabulary, description = saved.cell(), saved.vocabulary(), network_description(saved)
@@ -212,7 +190,7 @@ class LanguageModel(Task):
         self.vocabulary_, self.network_ = vocabulary, network  # on the CPU, wherever it was trained
         self.steps_ = saved.entry("trained", "steps", kind=int)
         self.stopped_early_ = saved.entry("trained", "stopped_early", kind=bool)
-        self.history_ = read_records(saved.folder / _METRICS)
+        self.history_ = read_records(saved.folder / METRICS)
 
     def _fitted(self) -> tuple[Network, Vocabulary]:
         if not hasattr(self, "network_"):
@@ -223,28 +201,11 @@ class LanguageModel(Task):
 
     def _check(self) -> Cell:
         """Refuse what cannot be, before anything is read or written; the cell."""
-        for name in ("hidden_size", "num_layers", "batch_size", "window", "minimum_count"):
-            _check_count(name, getattr(self, name))
-        for name in ("embedding_size", "steps", "epochs", "patience", "threads"):
-            if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name))
-        if self.steps is not None and self.epochs is not None:
-            raise RecellError(message("steps and epochs both say how long to train", write="one of them"))
-        if check_number("dropout", self.dropout) >= 1:
-            raise RecellError(message("dropout is a probability below 1", came=self.dropout, write="dropout=0.2"))
+        cell = self._check_shared(("hidden_size", "num_layers", "batch_size", "window", "minimum_count"), ("embedding_size",))
         if check_number("validation_fraction", self.validation_fraction) >= 1:
             raise RecellError(message("validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, Integral):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise RecellError(message("seed is a whole number", came=repr(self.seed), write="seed=0"))
-        if not -(2**63) <= self.seed < 2**64:  # torch's generators take no other
-            raise RecellError(message("seed is a number of 64 bits", came=self.seed, write="seed=0"))
-        if self.threads is not None and self.threads > _MOST_THREADS:
-            raise RecellError(message(f"threads is at most {_MOST_THREADS}", came=self.threads, write="threads=4"))
-        if self.sizes is not None and not isinstance(self.sizes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise RecellError(message("sizes holds numbers by the sizes' names", came=self.sizes, write="sizes={'context': 40}"))
         checked_level(self.level)
-        self._plan(1)
-        return cells.get(self.cell) if isinstance(self.cell, str) else _checked_cell(self.cell)
+        return cell
 
     def _texts(self, data: Text, validation: Text | None) -> tuple[str, str]:
         """The text to train on and the text held out."""
@@ -255,52 +216,6 @@ class LanguageModel(Task):
             return text, ""
         cut = len(text) - int(len(text) * self.validation_fraction)
         return text[:cut], text[cut:]
-
-    def _earlier(self, out: str | Path | None, resume: bool, numbers: NDArray[np.int64]) -> Saved | None:
-        """The checkpoint to go on from, if there is one and it is this training's."""
-        if out is None:
-            if resume:
-                raise RecellError(message("resume needs the folder to go on in", write="out='model', resume=True"))
-            return None
-        folder = named_folder(out)
-        checkpoints = Checkpoints(folder / "checkpoint")
-        if not checkpoints.has():
-            _check_free(folder, resume)
-            return None
-        if not resume:
-            if (folder / CONFIG).exists():
-                raise ModelError(f"{out} already holds a model; write resume (--resume) to go on, or another folder")
-            raise ModelError(f"{out} already holds a training's checkpoints; write resume (--resume) to go on with "
-                             f"the same options, or delete {checkpoints.folder} to begin anew")
-        saved = checkpoints.load()
-        _check_note(saved.state.get("note"), self._note(numbers), out)
-        return saved
-
-    def _note(self, numbers: NDArray[np.int64]) -> dict[str, Any]:
-        """What a checkpoint says of the training that it belongs to."""
-        return {
-            "task": self.name(),
-            "options": options_to_json(self.get_params()),
-            "text": hashlib.sha256(numbers.tobytes()).hexdigest(),
-            "threads": torch.get_num_threads(),
-        }
-
-    def _plan(self, windows_per_epoch: int) -> Plan:
-        if self.plan is not None and not isinstance(self.plan, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise RecellError(message("plan holds entries of Plan by name", came=self.plan, write="plan={'clip': 0.5}"))
-        steps = self.steps or (self.epochs or _DEFAULT_EPOCHS) * windows_per_epoch
-        settings: dict[str, Any] = {
-            "steps": steps,
-            "optimizer": self.optimizer,
-            "learning_rate": self.learning_rate,
-            "warmup": min(100, steps // 10),
-            "report_every": max(1, min(50, steps // 10)),
-            "validate_every": max(1, steps // 20),
-            "checkpoint_every": max(1, min(200, steps // 10)),
-            "patience": self.patience,
-            **(self.plan or {}),
-        }
-        return checked_plan(settings)
 
     def _make_network(self, cell: Cell, vocabulary_size: int) -> Network:
         description = {
@@ -313,12 +228,7 @@ class LanguageModel(Task):
             network = self._network_of(cell, vocabulary_size, description)
         except RuntimeError as error:  # torch's own, such as memory that is not there
             raise RecellError(message(f"the network cannot be made: {error}", write="a smaller hidden_size")) from None
-        if str(self.device) == "meta":
-            raise RecellError(message("the meta device computes nothing", came="device='meta'", write="cpu"))
-        try:
-            return network.to(self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise RecellError(message(f"the device cannot be used: {error}", came=self.device, write="cpu")) from None
+        return self._placed(network)
 
     def _network_of(self, cell: Cell, vocabulary_size: int, description: Mapping[str, Any]) -> Network:
         named = {name: description[name] for name in ("hidden_size", "num_layers", "sizes")}
@@ -330,17 +240,6 @@ class LanguageModel(Task):
             backend=self.backend,
             **named,
         )
-
-    @contextlib.contextmanager
-    def _thread_count(self) -> Generator[None]:
-        """``threads`` threads inside, the number there was again outside."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
 
 def _text(data: Text) -> str:
     if isinstance(data, (str, Path)):
@@ -359,65 +258,3 @@ def _strings(data: Any, what: str) -> list[str]:
 
 def _name(data: Text) -> str:
     return str(data) if isinstance(data, (str, Path)) else "the text"
-
-
-def _arrays(network: Network) -> dict[str, NDArray[Any]]:
-    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-
-
-def _cuda_devices() -> list[int]:
-    return list(range(torch.cuda.device_count()))
-
-
-def _checked_cell(cell: object) -> Cell:
-    if isinstance(cell, Cell):
-        return cell
-    raise CellError(f"cell is a {type(cell).__name__}; give a function decorated with @recell.cell, or a cell's name")
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ShapeError(message(f"{name} is a whole number from 1", came=repr(value), write=f"{name}=64"))
-
-
-def _check_free(folder: Path, resume: bool) -> None:
-    """Refuse a folder with files that the training or its model would overwrite; others may lie beside them.
-
-    Resumed before its first checkpoint, a training finds a log and a folder for checkpoints that are its own.
-    """
-    written = (CONFIG, TENSORS, _VOCABULARY, *(() if resume else (_METRICS, "checkpoint")))
-    if held := [name for name in written if (folder / name).exists()]:
-        raise ModelError(f"{folder} already holds {', '.join(held)}, which this training would overwrite; write another folder")
-
-
-def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path) -> None:
-    """Refuse to go on with another text or other options than the checkpoint's."""
-    if not isinstance(earlier, dict) or earlier.get("task") != now["task"]:
-        raise ModelError(f"the checkpoint in {out} is not of the task {now['task']}; train in another folder")
-    before, after = earlier["options"], now["options"]
-    for name in after:
-        if name not in _MAY_CHANGE and before.get(name) != after[name]:
-            raise ModelError(
-                f"the training in {out} has {name}={_short(before.get(name))}; came {_short(after[name])}; "
-                "resume it with the same options, or train in another folder"
-            )
-    if earlier.get("text") != now["text"]:
-        raise ModelError(f"the training in {out} read another text; resume it with the same one, or use another folder")
-
-
-def _say_threads(before: object, now: int, shown: Progress) -> None:
-    """The thread count fixes the order of every sum: with another one, figures agree within rounding alone."""
-    if isinstance(before, int) and before != now:
-        shown.say(f"this training ran with {before} thread(s) and goes on with {now}: from here on its figures agree with "
-                  f"an unbroken one's within rounding, not bit for bit; write threads={before} (--threads {before}) for that")
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 40 else shown[:37] + "..."
-
-
-def _interrupted(step: int, out: str | Path | None) -> str:
-    if out is None:
-        return f"stopped after {step:,} steps; nothing was saved, as fit had no folder (out=)"
-    return f"stopped after {step:,} steps; the checkpoint is in {out}, and resume (--resume) goes on from it"
