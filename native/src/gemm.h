@@ -25,8 +25,8 @@ constexpr int panel_vectors = 2, block_rows = 6;  // 12 of 16
 #define RC_PIN(v) (void)0
 #endif
 
-// The panel streams from L2; the hardware's own prefetch comes too late. In elements: 2 KiB ahead.
-template <class T> constexpr int prefetch_distance = 2048 / int(sizeof(T));
+// The panel streams from L2; the hardware's own prefetch comes too late. In elements.
+template <class T> constexpr int prefetch_distance = int(recell::panel_ahead_bytes) / int(sizeof(T));
 
 // Few accumulators leave the FMA pipeline idle: such blocks split k into several chains, added at the end.
 template <int MR, int NV> constexpr int chains = MR * NV >= 6 ? 1 : MR * NV >= 3 ? 2 : 4;

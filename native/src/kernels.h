@@ -65,6 +65,9 @@ template <class T> struct Start {
     int64_t stride;
 };
 
+// A micro-kernel asks for its panel's lines so far ahead, and so for up to this and a row of the panel beyond its end.
+constexpr int64_t panel_ahead_bytes = 2048, prefetched_bytes = panel_ahead_bytes + 512;
+
 constexpr int64_t outer_ahead = 12;  // rows of a that the weight gradients' micro-kernel asks for in advance
 
 template <class T> struct Kernels {

@@ -15,7 +15,8 @@ template <class T> struct Run {
     const Kernels<T>& kernels;
     void* const* buffers;
     char* packs;
-    T* accumulators;                 // [part][program.accumulator_elements]
+    T* accumulators;                 // [part][accumulator_stride]
+    int64_t accumulator_stride;
     char* scratch;                   // [real thread][scratch_bytes]
     int64_t scratch_bytes;
     int parts;                       // logical threads: they fix the order of every sum
@@ -60,7 +61,7 @@ template <class T> struct Worker {
     Ahead ahead{};          // what the next stages read and write
 
     void barrier() { run.barrier.wait(count); }
-    T* part_accumulators(int part) { return run.accumulators + part * run.program.accumulator_elements; }
+    T* part_accumulators(int part) { return run.accumulators + part * run.accumulator_stride; }
 };
 
 // A run of rows whose memory is evenly spaced. `index` counts rows from an operand's base; `row` and `step` name the first.
