@@ -20,7 +20,7 @@ def centred(a: Any) -> Any:
 # The text speaks of one row's vectors; here a column each, so that `W @ x` is NumPy's.
 ENVIRONMENT: dict[str, Any] = {
     "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "exp": np.exp, "softplus": lambda a: np.log1p(np.exp(a)),
-    "maximum": np.maximum, "abs": np.abs, "where": np.where, "sum": lambda a: a.sum(0, keepdims=True), "sequence": 0, "step": 0,
+    "relu": lambda a: np.maximum(a, 0), "maximum": np.maximum, "abs": np.abs, "where": np.where, "sum": lambda a: a.sum(0, keepdims=True), "sequence": 0, "step": 0,
     "softmax": lambda a: np.exp(a) / np.exp(a).sum(0), "coin": lambda rate, per: rate, "concat": lambda *p: np.concatenate(p),
     "normalize": lambda a, eps=1e-5: centred(a) / np.sqrt((centred(a) ** 2).mean(0) + eps),
 }  # fmt: skip
@@ -96,6 +96,17 @@ def test_a_name_bound_again_is_numbered_but_for_the_last() -> None:
         return u * 0.5
 
     assert Twice.equations().splitlines() == ["u_1[t] = W @ x[t]", "u[t] = tanh(u_1[t]) + h[t-1]", "h[t] = u[t] * 0.5"]
+
+
+def test_an_input_bound_again_is_numbered_for_x_is_what_comes_in() -> None:
+    @cell
+    def Gated(p, x, h):
+        x = tanh(p.Q @ h) * x
+        return tanh(p.W @ x)
+
+    assert Gated.equations().splitlines() == ["x_1[t] = tanh(Q @ h[t-1]) * x[t]", "h[t] = tanh(W @ x_1[t])"]
+    case = make(Gated, Gated.resolve(5, 7), steps=1)
+    agree({"h": run_text(case)["h"]}, {"h": trace(case, "reference")["h"][0]})
 
 
 @cell

@@ -140,26 +140,6 @@ def antisymmetric_step(p, x, s, dt):
     return {"h": h}, h
 
 
-@cell(defaults={"rank": 2})
-def FastGRNN(p, x, h):
-    """Kusupati et al. (2018): low-rank matrices, whose rank is named, and two scalars."""
-    p.matrix("W_2", rows="rank")
-    p.matrix("U_2", rows="rank")
-    u = p.W_1 @ (p.W_2 @ x) + p.U_1 @ (p.U_2 @ h)
-    z = sigmoid(u + p.b_z)
-    n = tanh(u + p.b_n)
-    h = (sigmoid(p.scalar("zeta")) * (1 - z) + sigmoid(p.scalar("nu"))) * n + z * h
-    return h
-
-
-def fast_grnn_step(p, x, s, dt):
-    h = s["h"]
-    u = (x @ p["W_2"].T) @ p["W_1"].T + (h @ p["U_2"].T) @ p["U_1"].T
-    z, n = sigm(u + p["b_z"]), np.tanh(u + p["b_n"])
-    h = (sigm(p["zeta"]) * (1 - z) + sigm(p["nu"])) * n + z * h
-    return {"h": h}, h
-
-
 @cell(sizes={"v": "input"}, output="h")
 def QRNN(p, x, c, v):
     """Bradbury et al. (2017), window 2: the input of one step ago is a state; the output is a local."""
@@ -215,9 +195,9 @@ def normed_step(p, x, s, dt):
     return {"h": h}, h
 
 
-CELLS = {c.name: c for c in (Jordan, SCRN, Clockwork, SLSTM, SRU, Antisymmetric, FastGRNN, QRNN, PackedLSTM, Normed)}
+CELLS = {c.name: c for c in (Jordan, SCRN, Clockwork, SLSTM, SRU, Antisymmetric, QRNN, PackedLSTM, Normed)}
 STEPS = {
     "Jordan": jordan_step, "SCRN": scrn_step, "Clockwork": clockwork_step, "SLSTM": slstm_step, "SRU": sru_step,
-    "Antisymmetric": antisymmetric_step, "FastGRNN": fast_grnn_step, "QRNN": qrnn_step, "PackedLSTM": packed_lstm_step,
+    "Antisymmetric": antisymmetric_step, "QRNN": qrnn_step, "PackedLSTM": packed_lstm_step,
     "Normed": normed_step,
 }  # fmt: skip
