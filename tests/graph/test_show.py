@@ -20,7 +20,8 @@ def centred(a: Any) -> Any:
 # The text speaks of one row's vectors; here a column each, so that `W @ x` is NumPy's.
 ENVIRONMENT: dict[str, Any] = {
     "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "exp": np.exp, "softplus": lambda a: np.log1p(np.exp(a)),
-    "relu": lambda a: np.maximum(a, 0), "maximum": np.maximum, "abs": np.abs, "where": np.where, "sum": lambda a: a.sum(0, keepdims=True), "sequence": 0, "step": 0,
+    "relu": lambda a: np.maximum(a, 0),
+    "maximum": np.maximum, "abs": np.abs, "where": np.where, "sum": lambda a: a.sum(0, keepdims=True), "sequence": 0, "step": 0,
     "softmax": lambda a: np.exp(a) / np.exp(a).sum(0), "coin": lambda rate, per: rate, "concat": lambda *p: np.concatenate(p),
     "normalize": lambda a, eps=1e-5: centred(a) / np.sqrt((centred(a) ** 2).mean(0) + eps),
 }  # fmt: skip
