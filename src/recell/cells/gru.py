@@ -5,9 +5,9 @@ from recell.language.functions import sigmoid, tanh
 
 
 @cell
-def GRU(p, x, h):
-    r = sigmoid(p.W_r @ x + p.U_r @ h + p.b_r)
-    z = sigmoid(p.W_z @ x + p.U_z @ h + p.b_z)
-    n = tanh(p.W_n @ x + p.b_n + r * (p.U_n @ h + p.c_n))
+def GRU(p, x, h, *, gate_activation=sigmoid, activation=tanh):
+    r = gate_activation(p.W_r @ x + p.U_r @ h + p.b_r)
+    z = gate_activation(p.W_z @ x + p.U_z @ h + p.b_z)
+    n = activation(p.W_n @ x + p.b_n + r * (p.U_n @ h + p.c_n))
     h = (1 - z) * n + z * h
     return h

@@ -8,7 +8,7 @@ from torch import nn
 
 import recell.nn as rnn
 from recell import relu
-from recell.cells import Elman
+from recell.cells import LSTM, Elman
 from recell.errors import CellError
 from recell.nn.convert import from_torch, to_torch
 
@@ -50,6 +50,14 @@ def test_a_recurrent_of_torchs_cells_becomes_torchs_module(cell, kind, agree):
     agree((y, tuple(state.values())), (expected, final if isinstance(final, tuple) else (final,)))
 
 
+def test_a_projected_recurrent_becomes_torchs_lstm_with_proj_size(agree):
+    module = rnn.Recurrent("ProjectedLSTM", 5, 7, 2, bidirectional=True, sizes={"projection": 3}, dtype=D)
+    theirs = to_torch(module)
+    x = torch.randn(6, 3, 5, dtype=D)
+    y, state = module(x)
+    agree((y, tuple(state.values())), theirs(x))
+
+
 def test_what_has_no_counterpart_is_refused_by_name():
     class Mine(nn.LSTM):
         pass
@@ -59,6 +67,7 @@ def test_what_has_no_counterpart_is_refused_by_name():
         lambda: from_torch(nn.Linear(5, 7)),
         lambda: to_torch(nn.Linear(5, 7)),
         lambda: to_torch(rnn.Recurrent("SCRN", 5, 7)),
+        lambda: to_torch(rnn.Recurrent(LSTM(output_activation=relu), 5, 7)),
         lambda: to_torch(rnn.Recurrent("GRU", 5, 7, reverse=True)),
     ):
         with pytest.raises(CellError, match="there is no drop-in|torch.nn has no module"):

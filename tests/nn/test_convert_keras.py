@@ -1,0 +1,330 @@
+"""Keras's layers, held against its published figures and against its equations written out in NumPy."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import recell.nn as rnn
+from recell import cell
+from recell.errors import CellError, DataError, RecellError, ShapeError
+from recell.nn.convert import from_keras, keras_outputs
+
+PUBLISHED = Path(os.environ.get("RECELL_DATA", "missing")) / "peer_numbers" / "keras_rnn_literals.json"
+PEERS = json.loads(PUBLISHED.read_text(encoding="utf-8")) if PUBLISHED.is_file() else {}
+published = pytest.mark.skipif(not PEERS, reason="RECELL_DATA has Keras's published figures")
+GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
+
+
+def arange(*sizes):
+    return np.arange(np.prod(sizes), dtype=np.float32).reshape(sizes)
+
+
+def constant_weights(case, width, of):
+    """Every kernel's entry one number, every recurrent kernel's and bias's another, as Keras's tests have them."""
+    units, gates = case["units"], GATES[case["cell"]]
+    rows = (2,) if case["cell"] == "GRU" and case.get("reset_after", True) else ()
+    bias = np.full((*rows, gates * units), of["bias_const"])
+    if case["cell"] == "LSTM" and case.get("unit_forget_bias", True):
+        bias[units : 2 * units] = 1
+    weights = [np.full((width, gates * units), of["kernel_const"]), np.full((units, gates * units), of["recurrent_const"]), bias]
+    return [w.astype(np.float32) for w in weights[: 3 if case.get("use_bias", True) else 2]]
+
+
+def converted(case):
+    width = case["x"][-1]
+    config = {
+        name: case[name] for name in ("units", "use_bias", "go_backwards", "reset_after", "unit_forget_bias") if name in case
+    }
+    weights = constant_weights(case, width, case)
+    if "bidirectional" not in case:
+        return from_keras(case["cell"], weights, **config)
+    weights += constant_weights(case, width, case.get("backward", case))
+    layer = {"class_name": case["cell"], "config": config}
+    return from_keras("Bidirectional", weights, layer=layer, merge_mode=case["bidirectional"])
+
+
+def initial_state(case):
+    if "init_scales" in case:  # h_f, c_f, h_b, c_b
+        h_f, c_f, h_b, c_b = (scale * arange(2, case["units"]) for scale in case["init_scales"])
+        return {"h": torch.tensor(np.stack((h_f, h_b))), "c": torch.tensor(np.stack((c_f, c_b)))}
+    found = {name: torch.tensor(arange(*case[key][1:]))[None] for name, key in (("h", "h0"), ("c", "c0")) if key in case}
+    return found or None
+
+
+@published
+@pytest.mark.parametrize("case", PEERS.get("cases", []), ids=lambda case: case["name"].partition("_test.test_")[2])
+def test_keras_layers(case):
+    layer, x = converted(case), torch.tensor(arange(*case["x"][1:]))
+    mask = torch.tensor(case["mask"], dtype=torch.bool) if "mask" in case else None
+    state = initial_state(case)
+    for _ in range(case.get("calls", 1)):
+        y, state = layer(x, state, mask=mask)
+    options = {name: case[name] for name in ("return_sequences", "zero_output_for_mask") if name in case}
+    found, *states = keras_outputs(layer, y, state, mask=mask, return_state=True, **options)
+    np.testing.assert_allclose(found.detach(), case["expect"], rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(states, case.get("expect_states", {}).values(), strict="expect_states" in case):
+        np.testing.assert_allclose(ours.detach(), theirs, rtol=1e-5, atol=1e-5)
+
+
+@cell
+def OneState(p, x, h):
+    h = p.W @ x + p.U @ h
+    return h
+
+
+@cell(output="y")
+def TwoStates(p, x, h):  # Keras's second state is never read: here it is a local
+    second = p.V @ x + p.R @ h
+    h = p.W @ x + p.U @ h
+    y = h + second  # noqa: F841
+    return h
+
+
+def numbers(text):
+    """arange(2,3,4) or ones(1,2,3), as the file writes them."""
+    name, _, sizes = text.partition("(")
+    sizes = [int(n) for n in sizes.rstrip(")").split(",")]
+    return torch.tensor(arange(*sizes) if name == "arange" else np.ones(sizes, np.float32))
+
+
+def integer_layers(case, width):
+    layers = []
+    for name in case["cell"].removeprefix("stack ").split("),"):
+        kind, _, units = name.rstrip(")").partition("(")
+        layer = rnn.Recurrent(
+            OneState if kind == "OneState" else TwoStates,
+            width,
+            int(units),
+            batch_first=True,
+            reverse=case.get("go_backwards", False),
+        )
+        layers.append(layer.initialize(**{p.name: 1.0 for p in layer.cell.graph.parameters}))
+        width = int(units)
+    return layers
+
+
+def run_layers(layers, x, states, mask):
+    final = []
+    for layer, state in zip(layers, states, strict=True):
+        x, new = layer(x, state, mask=mask)
+        final.append(new)
+    return x, final
+
+
+INTEGERS = [case for case in PEERS.get("integer_cell_cases", {}).get("cases", []) if "LSTM" not in case["cell"]]
+
+
+@published
+@pytest.mark.parametrize("case", INTEGERS, ids=lambda case: f"{case['cell']}-{case['x']}{'-back' * ('go_backwards' in case)}")
+def test_keras_own_cells_are_cells_here(case):
+    x = numbers(case["x"])
+    layers = integer_layers(case, x.shape[-1])
+    start = {s.name: torch.ones(1, len(x), layers[0].hidden_size) for s in layers[0].cell.states} if "h0" in case else None
+    mask = torch.tensor(case["mask"], dtype=torch.bool) if "mask" in case else None
+    y, states = run_layers(layers, x, [start] * len(layers), mask)
+    again, _ = run_layers(layers, x, states, mask)
+    last = 0 if "go_backwards" in case else -1
+    if mask is not None:
+        assert torch.equal(states[0]["h"][0], torch.tensor(case["last"], dtype=torch.float32))
+    elif "last" in case:
+        assert torch.equal(y[:, last], torch.tensor(case["last"], dtype=torch.float32))
+    if "seq" in case:
+        assert torch.equal(y, torch.tensor(case["seq"], dtype=torch.float32))
+    if "states" in case:
+        second = layers[0].trace(x)["second_l0"][:, -1]
+        assert [states[0]["h"][0].tolist(), second.tolist()] == case["states"]
+    for number, name in enumerate(("state_1", "state_2")):
+        if name in case:
+            assert states[number]["h"][0].tolist() == case[name]
+    if "stateful_second_call" in case:
+        assert torch.equal(again[:, -1], torch.tensor(case["stateful_second_call"], dtype=torch.float32))
+
+
+@published
+def test_keras_stacked_lstm_cells():
+    case = next(case for case in PEERS["integer_cell_cases"]["cases"] if "LSTM" in case["cell"])
+    bias = np.array([0, 1, 0, 0], np.float32)
+    weights = [np.ones((4, 4), np.float32), np.ones((1, 4)), bias, np.ones((1, 4)), np.ones((1, 4)), bias]
+    one = {"class_name": "LSTMCell", "config": {"units": 1}}
+    layer = from_keras("RNN", weights, cell={"class_name": "StackedRNNCells", "config": {"cells": [one, one]}})
+    y, state = layer(numbers(case["x"]), mask=torch.tensor(case["mask"], dtype=torch.bool))
+    np.testing.assert_allclose(keras_outputs(layer, y, state).detach(), case["last"], atol=case["atol"])
+
+
+@published
+def test_keras_time_distributed():
+    case = PEERS["conv_and_td"]["time_distributed"]
+    inner = {"class_name": "Dense", "config": {"units": 1, "use_bias": False, "activation": "linear"}}
+    layer = from_keras("TimeDistributed", [np.full((4, 1), 0.01, np.float32)], layer=inner)
+    np.testing.assert_allclose(layer(torch.tensor(arange(3, 2, 4))).detach(), case["expect"], rtol=1e-5)
+
+
+# -- without the file: Keras's equations, every weight another number ---------------------------------------------
+def sigmoid(v):
+    return 1 / (1 + np.exp(-v))
+
+
+def keras_step(kind, config, weights, x, states):
+    """One step as Keras writes it; activations softsign and hard_sigmoid."""
+    activation = (lambda v: v / (1 + np.abs(v))) if config.get("activation") == "softsign" else np.tanh
+    gate = (lambda v: np.clip(v / 6 + 0.5, 0, 1)) if config.get("recurrent_activation") == "hard_sigmoid" else sigmoid
+    kernel, recurrent, bias = (*weights, 0.0)[:3]
+    h = states[0]
+    if kind == "SimpleRNN":
+        return (activation(x @ kernel + bias + h @ recurrent),)
+    if kind == "LSTM":
+        i, f, c, o = np.split(x @ kernel + h @ recurrent + bias, 4, -1)
+        new = gate(f) * states[1] + gate(i) * activation(c)
+        return gate(o) * activation(new), new
+    units = h.shape[-1]
+    into, back = (bias if config.get("reset_after", True) else (bias, 0.0)) if len(weights) == 3 else (0.0, 0.0)
+    xs, inner = np.split(x @ kernel + into, 3, -1), h @ recurrent + back
+    z, r = gate(xs[0] + inner[..., :units]), gate(xs[1] + inner[..., units : 2 * units])
+    last = r * inner[..., 2 * units :] if config.get("reset_after", True) else (r * h) @ recurrent[:, 2 * units :]
+    return (z * h + (1 - z) * activation(xs[2] + last),)
+
+
+def keras_run(kind, config, weights, x, mask, states):
+    """All outputs in the order of processing and the last states; a masked step repeats both."""
+    steps = range(x.shape[1])[:: -1 if config.get("go_backwards") else 1]
+    outputs, y = [], states[0]
+    for t in steps:
+        new = keras_step(kind, config, weights, x[:, t], states)
+        states = tuple(np.where(mask[:, t, None], n, s) for n, s in zip(new, states, strict=True))
+        y = np.where(mask[:, t, None], new[0], y)
+        outputs.append(y)
+    return np.stack(outputs, 1), states
+
+
+CONFIGS = [
+    ("SimpleRNN", {"activation": "softsign"}),
+    ("SimpleRNN", {"go_backwards": True, "use_bias": False}),
+    ("LSTM", {"unit_forget_bias": False}),
+    ("LSTM", {"activation": "softsign", "recurrent_activation": "hard_sigmoid"}),
+    ("GRU", {}),
+    ("GRU", {"use_bias": False, "go_backwards": True}),
+    ("GRU", {"reset_after": False, "recurrent_activation": "hard_sigmoid"}),
+    ("GRU", {"reset_after": False, "use_bias": False}),
+]
+
+
+def random_weights(kind, config, width, units, generator):
+    columns = GATES[kind] * units
+    rows = (2, columns) if kind == "GRU" and config.get("reset_after", True) else (columns,)
+    shapes = [(width, columns), (units, columns)] + ([rows] if config.get("use_bias", True) else [])
+    return [generator.normal(size=shape) for shape in shapes]
+
+
+def drawn(kind, config):
+    generator = np.random.default_rng(3)
+    weights = random_weights(kind, config, 3, 5, generator)
+    x, mask = generator.normal(size=(4, 7, 3)), generator.random((4, 7)) < 0.7
+    states = [generator.normal(size=(4, 5)) for _ in range(2 if kind == "LSTM" else 1)]
+    return weights, x, mask, states
+
+
+def as_state(states):
+    return {name: torch.tensor(s)[None] for name, s in zip("hc", states, strict=False)}
+
+
+@pytest.mark.parametrize(("kind", "config"), CONFIGS, ids=str)
+def test_a_layer_computes_keras_equations(kind, config):
+    weights, x, mask, states = drawn(kind, config)
+    layer = from_keras(kind, weights, units=5, **config)
+    y, state = layer(torch.tensor(x), as_state(states), mask=torch.tensor(mask))
+    found = keras_outputs(layer, y, state, return_sequences=True, return_state=True)
+    expected, last = keras_run(kind, config, weights, x, mask, states)
+    for ours, theirs in zip(found, (expected, *last), strict=True):
+        np.testing.assert_allclose(ours.detach(), theirs, atol=1e-12)
+    np.testing.assert_allclose(keras_outputs(layer, y, state).detach(), last[0], atol=1e-12)
+    zeroed = keras_outputs(layer, y, state, mask=torch.tensor(mask), return_sequences=True, zero_output_for_mask=True)
+    met = mask[:, ::-1] if config.get("go_backwards") else mask
+    np.testing.assert_allclose(zeroed.detach(), expected * met[..., None], atol=1e-12)
+
+
+@pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave", None])
+def test_bidirectional_computes_keras_equations(merge):
+    weights, x, mask, states = drawn("LSTM", {})
+    others, _, _, back = drawn("LSTM", {})
+    others, back = [1.5 * w for w in others], [-0.5 * s for s in back]
+    inner = {"class_name": "LSTM", "config": {"units": 5}}
+    layer = from_keras("Bidirectional", [*weights, *others], layer=inner, merge_mode=merge)
+    start = {name: torch.tensor(np.stack(pair)) for name, pair in zip("hc", zip(states, back, strict=True), strict=True)}
+    y, state = layer(torch.tensor(x), start, mask=torch.tensor(mask))
+    forward, f_states = keras_run("LSTM", {}, weights, x, mask, states)
+    backward, b_states = keras_run("LSTM", {"go_backwards": True}, others, x, mask, back)
+    join = {
+        "concat": lambda a, b: np.concatenate((a, b), -1),
+        "sum": np.add,
+        "mul": np.multiply,
+        "ave": lambda a, b: (a + b) / 2,
+        None: lambda a, b: np.stack((a, b)),
+    }[merge]
+    as_one = (lambda pair: torch.stack(pair)) if merge is None else (lambda value: value)
+    sequences, *found = keras_outputs(layer, y, state, return_sequences=True, return_state=True)
+    np.testing.assert_allclose(as_one(sequences).detach(), join(forward, backward[:, ::-1]), atol=1e-12)
+    np.testing.assert_allclose(as_one(keras_outputs(layer, y, state)).detach(), join(f_states[0], b_states[0]), atol=1e-12)
+    for ours, theirs in zip(found, (*f_states, *b_states), strict=True):
+        np.testing.assert_allclose(ours.detach(), theirs, atol=1e-12)
+
+
+def test_stacked_cells_are_layers():
+    generator = np.random.default_rng(5)
+    first, second = (random_weights("GRU", {}, width, 5, generator) for width in (3, 5))
+    one = {"class_name": "GRUCell", "config": {"units": 5}}
+    stack = {"class_name": "StackedRNNCells", "config": {"cells": [one, one]}}
+    layer = from_keras("RNN", [*first, *second], cell=stack, go_backwards=True)
+    x, mask = generator.normal(size=(4, 7, 3)), generator.random((4, 7)) < 0.7
+    below, h1 = keras_run("GRU", {"go_backwards": True}, first, x, mask, (np.zeros((4, 5)),))
+    above, h2 = keras_run("GRU", {"go_backwards": True}, second, below[:, ::-1], mask, (np.zeros((4, 5)),))
+    found = keras_outputs(layer, *layer(torch.tensor(x), mask=torch.tensor(mask)), return_sequences=True, return_state=True)
+    for ours, theirs in zip(found, (above, *h1, *h2), strict=True):
+        np.testing.assert_allclose(ours.detach(), theirs, atol=1e-12)
+
+
+def test_dense_has_its_bias():
+    generator = np.random.default_rng(6)
+    kernel, bias, x = generator.normal(size=(4, 3)), generator.normal(size=3), generator.normal(size=(2, 5, 4))
+    layer = from_keras("Dense", [kernel, bias], units=3)
+    assert type(layer) is nn.Linear
+    np.testing.assert_allclose(layer(torch.tensor(x)).detach(), x @ kernel + bias, atol=1e-12)
+
+
+def gru(**config):
+    return from_keras("GRU", [np.ones((3, 6)), np.ones((2, 6)), np.ones((2, 6))], **config)
+
+
+def wrapped(name, **config):
+    return {"class_name": name, "config": config}
+
+
+REFUSED = [
+    (lambda: from_keras("ConvLSTM1D", []), CellError, "ConvLSTM1D.*convolution"),
+    (lambda: from_keras("Embedding", []), CellError, "Embedding"),
+    (lambda: gru(dropout=0.1), CellError, "dropout is not supported; came 0.1"),
+    (lambda: gru(stateful=True), CellError, "stateful is not supported.*layer\\(x, state\\)"),
+    (lambda: gru(units=3), ShapeError, "kernel has the wrong shape.*\\(any, 9\\)"),
+    (lambda: gru(use_bias=False), ShapeError, "has 2 weights; came 3"),
+    (lambda: gru(reset_after=False), ShapeError, "bias has the wrong shape"),
+    (lambda: gru(activation="softmin"), CellError, "Keras activation"),
+    (lambda: gru(reset_befor=True), DataError, "option of Keras's GRU"),
+    (lambda: from_keras("Bidirectional", [], merge_mode="sum"), DataError, "Bidirectional needs layer"),
+    (lambda: from_keras("Bidirectional", [], layer=wrapped("Dense")), CellError, "Bidirectional of 'Dense'"),
+    (lambda: from_keras("RNN", [], cell=wrapped("MyCell")), CellError, "RNN of 'MyCell'"),
+    (lambda: from_keras("TimeDistributed", [], layer=wrapped("GRU")), CellError, "around Dense alone; came GRU"),
+    (lambda: from_keras("Dense", [np.ones((2, 2))], activation="relu", use_bias=False), CellError, "without an activation"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "line"), REFUSED, ids=lambda part: part if isinstance(part, str) else "")
+def test_what_is_not_computed_is_refused_by_name(call, error, line):
+    with pytest.raises(RecellError, match=line) as caught:
+        call()
+    assert type(caught.value) is error and "\n" not in str(caught.value)
