@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from recell._version import __version__
+from recell.errors import DataError
 
 app = typer.Typer(
     name="recell",
@@ -134,12 +135,20 @@ def predict(folder: Folder, data: Data, as_json: Json = False) -> None:
 @app.command(epilog="Example: recell cells GRU")
 def cells(
     name: Annotated[str | None, typer.Argument(help="A cell's name, or file.py:Name.", metavar="[NAME]")] = None,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the list as docs/cells.md has it.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the cells, or print one: its equations, states, parameters and where it comes from."""
-    from recell.cli.looking import describe_cell, list_cells
+    from recell.cli import zoo
 
-    _print(list_cells() if name is None else describe_cell(name), as_json)
+    if as_markdown and (name is not None or as_json):
+        raise DataError("--markdown prints the whole list; came another choice beside it; write recell cells --markdown")
+    if name is not None:
+        _print(zoo.describe_cell(name), as_json)
+    elif as_json:
+        _print(zoo.list_cells(), as_json)
+    else:
+        print(zoo.markdown() if as_markdown else zoo.table())
 
 
 @app.command(epilog="Example: recell doctor")
