@@ -5,7 +5,7 @@ PYTHON     ?= python3
 BIN        := $(CURDIR)/.venv/bin
 JOBS       ?= 2
 SANITIZERS ?= address undefined thread
-EXTRAS     := cli,torch,test
+EXTRAS     := cli,torch,tasks,explain,test
 BUILD_TOOLS := scikit-build-core cmake ninja
 NATIVE     := CMakeLists.txt $(shell find native -type f 2>/dev/null)
 

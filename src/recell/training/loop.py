@@ -69,7 +69,10 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. ``clip`` bounds the norm of all gradients together; ``patience`` counts validations."""
+    """How to train. ``clip`` bounds the norm of all gradients together; ``patience`` counts validations.
+
+    ``best_by`` names the figure on held-out data whose best step is kept: "loss", the lower the better, or any other, the higher.
+    """
 
     steps: int
     optimizer: str = "adamw"
@@ -83,6 +86,7 @@ class Plan:
     validate_every: int = 200
     checkpoint_every: int = 200
     patience: int | None = None
+    best_by: str = "loss"
 
     def schedule(self) -> Schedule:
         """The learning rate of each step."""
@@ -122,7 +126,7 @@ class _Standing:
     """Where the loop is; all of it goes into the checkpoint."""
 
     step: int = 0
-    best: float | None = None  # the lowest validation loss so far
+    best: float | None = None  # the best validation so far, by the plan's figure
     best_step: int = 0
     worse: int = 0  # validations since then
     stopped: bool = False  # patience has run out
@@ -280,9 +284,10 @@ class Training:
         if figures is None:
             return False
         self._metrics.append({"step": standing.step, "validation": dict(figures)})
-        better = standing.best is None or figures["loss"] < standing.best
+        value = self._judged(figures)
+        better = standing.best is None or (value < standing.best if self._plan.best_by == "loss" else value > standing.best)
         if better:
-            standing.best, standing.best_step, standing.worse = figures["loss"], standing.step, 0
+            standing.best, standing.best_step, standing.worse = value, standing.step, 0
             if self._checkpoints is None:
                 self._best_weights = {name: t.detach().clone() for name, t in module.state_dict().items()}
         else:
@@ -290,6 +295,11 @@ class Training:
             standing.stopped = self._plan.patience is not None and standing.worse >= self._plan.patience
         self._progress.say(_validation_line(standing.step, figures, better))
         return better
+
+    def _judged(self, figures: Mapping[str, float]) -> float:
+        if self._plan.best_by not in figures:
+            raise RecellError(unknown("figure of the validation", self._plan.best_by, figures))
+        return figures[self._plan.best_by]
 
     def _checkpoint(self, *, best: bool = False) -> None:
         if self._checkpoints is None:

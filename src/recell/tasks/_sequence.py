@@ -1,0 +1,334 @@
+"""What the tasks on separate sequences share: labelled examples in, buckets of like length, a network, answers in order.
+
+A task of this kind says how its data is read (`_labelled`, `_unlabelled`), what is learnt from the examples before training
+(`_learn_codec`: vocabularies, labels, scales), what its network is (`_build`), and how answers are measured (`_figures`).
+Training, early stopping, resuming, batching, saving and streaming follow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recell.data.buckets import Buckets, Source, in_batches
+from recell.errors import DataError, ModelError, RecellError, message
+from recell.language.cell import Cell
+from recell.language.modifiers.named import named
+from recell.runtime.saved import TENSORS, SavedModel, tensors_bytes
+from recell.tasks._trained import METRICS, TrainedTask, arrays_of
+from recell.training import Loss
+from recell.training.loop import check_number
+from recell.training.metrics import read_records, records_bytes
+from recell.training.progress import Progress, chosen
+
+Example = TypeVar("Example")  # what the user gives: words and tags, say
+Example_contra = TypeVar("Example_contra", contravariant=True)
+Item = TypeVar("Item")  # an example as numbers
+Batch = dict[str, Tensor]
+Answer = Any
+_CHUNK = 4096  # examples that `predict` reads at a time
+
+
+class Codec(Protocol[Example_contra, Item]):
+    """Turns examples into numbers; what it has learnt from the training examples is data."""
+
+    unit: str  # what the loss counts, in the plural: words, sentences
+
+    def encode(self, example: Example_contra, *, labelled: bool) -> Item:
+        """The example as numbers; DataError for a label that training never saw."""
+        ...
+
+    def length(self, item: Item) -> int:
+        """How many steps it has."""
+        ...
+
+    def batch(self, items: Sequence[Item]) -> Batch:
+        """Tensors of some items together, padded."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The codec as data; its class's `from_json` reads it."""
+        ...
+
+
+class SequenceNetwork(nn.Module):
+    """What a task on sequences trains."""
+
+    def loss(self, batch: Batch) -> Loss:
+        """The mean loss of a batch, and over how many."""
+        raise NotImplementedError
+
+    def answer(self, batch: Batch) -> list[Answer]:
+        """One answer for each row, in the network's numbers."""
+        raise NotImplementedError
+
+
+class Encoded(Generic[Example, Item]):
+    """A source read anew every time, as numbers: the examples of a file that need not fit into memory."""
+
+    def __init__(self, examples: Source[Example], codec: Codec[Example, Item]) -> None:
+        self._examples, self._codec = examples, codec
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self._codec.encode(example, labelled=True) for example in self._examples)
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+
+class SequenceLearner(Generic[Example, Item]):
+    """A network and its buckets, as ``recell.training.Training`` wants them."""
+
+    def __init__(self, task: SequenceTask[Example, Item], network: SequenceNetwork, codec: Codec[Example, Item],
+                 buckets: Buckets[Item], held: Sequence[Example]) -> None:
+        self.module: nn.Module = network
+        self.unit = codec.unit
+        self._task, self._network, self._codec, self._buckets, self._held = task, network, codec, buckets, held
+
+    def next_loss(self) -> Loss:
+        return self._network.loss(placed(self._codec.batch(self._buckets.next()), self._network))
+
+    def epoch(self) -> float:
+        return self._buckets.epoch
+
+    def figures(self, loss: float) -> Mapping[str, float]:
+        return {}
+
+    def validate(self) -> Mapping[str, float] | None:
+        return self._task._measure(self._network, self._codec, self._held) if len(self._held) else None  # pyright: ignore[reportPrivateUsage]
+
+    def state(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+        return {}, {"position": self._buckets.position}
+
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        self._buckets.position = int(values["position"])
+
+
+class SequenceTask(TrainedTask, Generic[Example, Item]):
+    """A task on separate sequences: fit, predict, evaluate, score, save, load; an estimator for scikit-learn's searches."""
+
+    hidden_size: int
+    num_layers: int
+    modifiers: Sequence[str]
+    batch_size: int
+    validation_fraction: float
+    backend: str
+    main_figure: str = "loss"  # what `score` returns, and what chooses the best step
+
+    # -- what a task says ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _check(self) -> Cell:
+        """Refuse options that cannot be (`_check_sequence`, and the task's own); the cell."""
+
+    @abstractmethod
+    def _labelled(self, data: Any, labels: Any) -> Source[Example]:
+        """The examples of a file, or of data and its labels; a list, or a source that is read anew each time."""
+
+    @abstractmethod
+    def _unlabelled(self, data: Any) -> Iterable[Example]:
+        """What `predict` is asked."""
+
+    @abstractmethod
+    def _learn_codec(self, examples: Source[Example]) -> Codec[Example, Item]:
+        """Vocabularies, labels and scales of the training examples."""
+
+    @abstractmethod
+    def _codec_of(self, described: Mapping[str, Any]) -> Codec[Example, Item]:
+        """The codec out of its data; ModelError where the data is none."""
+
+    @abstractmethod
+    def _build(self, cell: Cell, codec: Codec[Example, Item]) -> SequenceNetwork:
+        """A network with fresh weights."""
+
+    @abstractmethod
+    def _figures(self, codec: Codec[Example, Item], examples: Sequence[Example], answers: Sequence[Answer]) -> dict[str, float]:
+        """The task's figures of answers (in the network's numbers) beside the truth."""
+
+    @abstractmethod
+    def _readable(self, codec: Codec[Example, Item], example: Example, answer: Answer) -> Any:
+        """An answer as `predict` gives it."""
+
+    # -- what the base does -----------------------------------------------------------------------------------
+
+    def fit(self, data: Any, labels: Any = None, *, validation: Any = None, out: str | Path | None = None,
+            resume: bool = False, progress: bool | Progress = True) -> Self:
+        """Train on a file, or on examples and their labels.
+
+        ``validation`` is data to hold out, a file or (examples, labels); without it ``validation_fraction`` of the examples,
+        drawn by the seed. The weights that did best on it are kept. With ``out``, the folder gets checkpoints and
+        metrics.jsonl while training goes on, and ``resume`` continues there with the very bits of a training never broken off.
+        Raises DataError for data that cannot be used, RecellError for an option that cannot, ModelError for a checkpoint of
+        other data or options, KeyboardInterrupt after Ctrl-C, when the checkpoint is written.
+        """
+        cell, shown = self._check(), chosen(progress)
+        examples, held = self._split(self._labelled(data, labels), validation)
+        codec = self._learn_codec(examples)
+        items: Source[Item] = Encoded(examples, codec)
+        if isinstance(examples, Sequence):
+            items = list(items)
+        buckets = Buckets(items, codec.length, batch_size=self.batch_size, seed=self.seed)
+        note = self._note(fingerprint(items))
+        saved = self._earlier(out, resume, note)
+        with self._seeded():
+            network = self._placed(self._build(cell, codec))
+            learner = SequenceLearner(self, network, codec, buckets, held)
+            note["threads"] = torch.get_num_threads()
+            outcome = self._train(learner, buckets.steps_per_epoch, out=out, note=note, saved=saved, progress=shown)
+        self.cell_, self.codec_, self.network_, self.history_ = cell, codec, network, outcome.history
+        self.steps_, self.stopped_early_ = outcome.step, outcome.stopped_early
+        return self
+
+    def predict(self, data: Any) -> Any:
+        """An answer for every example, in order: a list, or for an iterator another one that reads as it is asked."""
+        network, codec = self._fitted()
+        answers = self._predicted(network, codec, self._unlabelled(data))
+        return answers if isinstance(data, Iterator) else list(answers)
+
+    def evaluate(self, data: Any, labels: Any = None) -> dict[str, float]:
+        """The task's figures on a file, or on examples and their labels."""
+        network, codec = self._fitted()
+        examples = list(self._labelled(data, labels))
+        if not examples:
+            raise DataError("there is nothing to measure; came no example")
+        with self._thread_count():
+            return self._measure(network, codec, examples)
+
+    def score(self, data: Any, labels: Any = None) -> float:
+        """The task's main figure, the higher the better: what scikit-learn's searches compare."""
+        return self.evaluate(data, labels)[self.main_figure]
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(two_d_array=False))
+
+    def _predicted(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example]) -> Iterator[Any]:
+        rest = iter(examples)
+        while chunk := list(itertools.islice(rest, _CHUNK)):
+            with self._thread_count():
+                answers, _ = self._answers(network, codec, chunk, labelled=False)
+            for example, answer in zip(chunk, answers, strict=True):
+                yield self._readable(codec, example, answer)
+
+    def _measure(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Sequence[Example]) -> dict[str, float]:
+        answers, loss = self._answers(network, codec, examples, labelled=True)
+        return {"loss": loss, **self._figures(codec, examples, answers)}
+
+    def _answers(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Sequence[Example], *,
+                 labelled: bool) -> tuple[list[Answer], float]:
+        """An answer for each example, in order, and the mean loss where there are labels."""
+        was_training = network.training
+        network.eval()
+        items = [codec.encode(example, labelled=labelled) for example in examples]
+        answers: list[Answer] = [None] * len(items)
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for places, part in in_batches(items, codec.length, max(self.batch_size, 64)):
+                batch = placed(codec.batch(part), network)
+                for place, answer in zip(places, network.answer(batch), strict=True):
+                    answers[place] = answer
+                if labelled:
+                    loss = network.loss(batch)
+                    total, count = total + loss.mean.item() * loss.count, count + loss.count
+        network.train(was_training)
+        return answers, total / max(count, 1)
+
+    def _split(self, examples: Source[Example], validation: Any) -> tuple[Source[Example], Sequence[Example]]:
+        """The examples to train on, and those held out."""
+        if not len(examples):
+            raise DataError("there is nothing to train on; came no example")
+        if validation is not None:
+            data, labels = validation if isinstance(validation, tuple) else (validation, None)
+            return examples, list(self._labelled(data, labels))
+        if not self.validation_fraction:
+            return examples, []
+        if not isinstance(examples, Sequence):
+            raise RecellError(message("data that is read in a stream is held out by a file of its own",
+                                      write="validation=FILE, or validation_fraction=0"))
+        held = max(1, round(len(examples) * self.validation_fraction))
+        if held >= len(examples):
+            raise DataError(f"{len(examples)} example(s) cannot be divided into some to learn from and {held} to hold out; "
+                            "write validation_fraction=0, or give more")
+        order = np.random.default_rng(self.seed & (2**64 - 1)).permutation(len(examples))
+        return [examples[place] for place in sorted(order[held:])], [examples[place] for place in sorted(order[:held])]
+
+    def _usual_plan(self, steps: int, steps_per_epoch: int) -> dict[str, Any]:
+        """Validated once an epoch, where there are several."""
+        usual = super()._usual_plan(steps, steps_per_epoch)
+        return usual | {"validate_every": min(steps_per_epoch, steps), "best_by": self.main_figure}
+
+    def _check_sequence(self, counts: Iterable[str] = (), optional: Iterable[str] = ()) -> Cell:
+        """Refuse options that cannot be; the cell, with its modifiers."""
+        cell = self._check_shared(("hidden_size", "num_layers", "batch_size", *counts), optional)
+        if check_number("validation_fraction", self.validation_fraction) >= 1:
+            raise RecellError(message("validation_fraction is a part of the data", came=self.validation_fraction, write="0.1"))
+        if isinstance(self.modifiers, str):
+            raise RecellError(message("modifiers is a list", came=repr(self.modifiers), write=f"[{self.modifiers!r}]"))
+        return cell.with_(*(named(modifier) for modifier in self.modifiers))
+
+    # -- saving and loading -----------------------------------------------------------------------------------
+
+    def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes], dict[str, bytes]]:
+        network, codec = self._fitted()
+        described = {
+            "codec": codec.to_json(),
+            "network": {"cell": self.cell_.to_json()},
+            "trained": {"steps": self.steps_, "stopped_early": self.stopped_early_},
+        }
+        return described, {TENSORS: tensors_bytes(arrays_of(network))}, {METRICS: records_bytes(self.history_)}
+
+    def _restore(self, saved: SavedModel) -> None:
+        self.cell_, self.codec_ = saved.cell(), self._codec_of(saved.entry("codec", kind=dict))
+        self.network_ = self._build(self.cell_, self.codec_)  # on the CPU, wherever it was trained
+        tensors = {name: torch.from_numpy(array) for name, array in saved.tensors().items()}
+        try:
+            self.network_.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ModelError(f"{saved.folder / TENSORS} does not fit its config.json: {error}".split("\n")[0]) from None
+        self.network_.eval()
+        self.steps_ = saved.entry("trained", "steps", kind=int)
+        self.stopped_early_ = saved.entry("trained", "stopped_early", kind=bool)
+        self.history_ = read_records(saved.folder / METRICS)
+
+    def _fitted(self) -> tuple[SequenceNetwork, Codec[Example, Item]]:
+        if not hasattr(self, "network_"):
+            name = type(self).__name__
+            raise ModelError(f"this {name} is not trained yet; call fit(...), or load(...) a saved one")
+        return self.network_, self.codec_
+
+
+def placed(batch: Batch, network: nn.Module) -> Batch:
+    """The batch on the network's device."""
+    device = next(network.parameters()).device
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def fingerprint(items: Iterable[Any]) -> str:
+    """A hash of the examples as numbers: what a checkpoint knows its data by."""
+    digest = hashlib.sha256()
+    for item in items:
+        _digest(digest, item)
+    return digest.hexdigest()
+
+
+def _digest(digest: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        digest.update(repr((value.shape, value.dtype.str)).encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, (list, tuple)):
+        digest.update(b"[")
+        for part in value:  # pyright: ignore[reportUnknownVariableType]
+            _digest(digest, part)
+        digest.update(b"]")
+    elif hasattr(value, "__dataclass_fields__"):
+        _digest(digest, [getattr(value, name) for name in value.__dataclass_fields__])
+    else:
+        digest.update(repr(value).encode())
