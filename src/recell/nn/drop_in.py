@@ -1,6 +1,6 @@
 """LSTM, GRU and RNN, and their cells, with torch.nn's signatures, weights, initialisation and outputs.
 
-They wrap a `Stack` and do not inherit from torch.nn's classes (Dynamo refuses those). Beside torch's arguments,
+They are `Layers`, and do not inherit from torch.nn's classes (Dynamo refuses those). Beside torch's arguments,
 `forward` takes `lengths`, `mask` and `reset` as `Recurrent` does.
 """
 
@@ -16,14 +16,14 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recell.errors import DataError, ShapeError
 from recell.nn.batch import Batch, Lengths
-from recell.nn.stack import Output, Stack
+from recell.nn.layers import Layers, Output
 from recell.nn.stacks import GATES, cell_of, stacks_of, stored_names, stored_shapes
 from recell.nn.step import OneStep
 
 States = Tensor | tuple[Tensor, ...]
 
 
-class DropIn(Stack):
+class DropIn(Layers):
     """torch.nn.RNNBase's part: stacked weights under torch's names. Abstract: a subclass is one of torch's modules.
 
     Beside torch's arguments, `backend` and `recompute` are those of `Recurrent`.

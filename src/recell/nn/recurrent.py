@@ -16,13 +16,13 @@ from recell.language.cell import Cell
 from recell.nn.batch import Batch, Lengths
 from recell.nn.bridge import name_of
 from recell.nn.init import Init, fill_, uniform_fan_in_
+from recell.nn.layers import MERGES, Layers, Output, check_state_names
 from recell.nn.projection import gather, is_worth_a_table, projection_of
-from recell.nn.stack import MERGES, Output, Stack, check_state_names
 
 State = dict[str, Tensor]
 
 
-class Recurrent(Stack):
+class Recurrent(Layers):
     """Layers of any cell, one stored parameter for each of its author's names: `U_f_l0`, `U_f_l1_reverse`.
 
     `cell` is a Cell or a name in `recell.cells`. `merge` joins two directions by "concat", "sum", "mul" or "ave";

@@ -11,8 +11,8 @@ from recell.errors import ShapeError
 from recell.language.cell import Cell
 from recell.nn.batch import checked_input
 from recell.nn.bridge import Packing, Place, Runner, Streams
+from recell.nn.layers import by_name, check_state_names, draw_seed, enter_state, leave_state
 from recell.nn.recurrent import as_cell, initialise, make_parameters
-from recell.nn.stack import by_name, check_state_names, draw_seed, enter_state, leave_state
 
 
 class OneStep(nn.Module):

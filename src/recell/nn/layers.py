@@ -25,7 +25,7 @@ MERGES: dict[str, Merge] = {
 }
 
 
-class Stack(nn.Module):
+class Layers(nn.Module):
     """`num_layers` layers of a cell in one or two directions. Abstract: a subclass names the stored parameters.
 
     `_run` is the way through: a batch inside the door and the initial states in, y and the final states out.
