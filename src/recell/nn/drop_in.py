@@ -34,11 +34,11 @@ class DropIn(Layers):
                  device: Any, dtype: Any) -> None:
         _check(input_size, hidden_size, num_layers, dropout, proj_size)
         cell = cell_of(mode, proj_size > 0)
-        super().__init__(cell, input_size, hidden_size, num_layers, bidirectional=bidirectional,
+        super().__init__(cell, input_size, [hidden_size] * num_layers, bidirectional=bidirectional,
                          batch_first=batch_first, dropout=float(dropout), backend=backend, recompute=recompute,
                          sizes={"projection": proj_size} if proj_size else {},
                          packing=stacks_of(cell, mode, hidden_size, bias, proj_size > 0))
-        self.mode, self.bias, self.proj_size = mode, bias, proj_size
+        self.hidden_size, self.mode, self.bias, self.proj_size = hidden_size, mode, bias, proj_size
         for layer, _, suffix in self._places():
             width = input_size if layer == 0 else (proj_size or hidden_size) * (2 if bidirectional else 1)
             names = [f"{name}_{suffix}" for name in stored_names(bias, proj_size > 0)]

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recell.errors import DataError, ShapeError
 from recell.language.cell import Cell
+from recell.nn import between
 from recell.nn.batch import Batch, Lengths, checked_tensor, enter
 from recell.nn.bridge import Packing, Place, Runner, Way
 from recell.nn.projection import Projection
@@ -31,30 +32,40 @@ class Layers(nn.Module):
     `_run` is the way through: a batch inside the door and the initial states in, y and the final states out.
     """
 
-    def __init__(self, cell: Cell, input_size: int, hidden_size: int, num_layers: int, *, bidirectional: bool,
+    def __init__(self, cell: Cell, input_size: int, hidden_sizes: Sequence[int], *, bidirectional: bool,
                  merge: str | None = "concat", reverse: bool = False, batch_first: bool, dropout: float,
-                 sizes: Mapping[str, int] | None = None, residual: bool = False, backend: str = "auto",
+                 sizes: Mapping[str, int] | None = None, residual: bool = False, highway: bool = False,
+                 input_dropout: float = 0.0, variational: bool = False, backend: str = "auto",
                  packing: Packing | None = None, recompute: int | None = None) -> None:
         super().__init__()
         _check_recompute(recompute, backend)
         self.cell, self.recompute = cell, recompute
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.input_size, self.hidden_sizes, self.num_layers = input_size, tuple(hidden_sizes), len(hidden_sizes)
         self.bidirectional, self.merge, self.reverse = bidirectional, merge, reverse
         self.batch_first, self.dropout, self.residual, self.backend = batch_first, dropout, residual, backend
+        self.highway, self.input_dropout, self.variational = highway, input_dropout, variational
         self._sizes: Mapping[str, int] = sizes or {}
         self._runners: list[Runner] = []
-        by_size: dict[int, Runner] = {}
-        for _ in range(num_layers):
-            if input_size not in by_size:
-                by_size[input_size] = self._runner(input_size, packing)
-            self._runners.append(by_size[input_size])
-            input_size = self._merged_size(by_size[input_size].output_size)
+        by_size: dict[tuple[int, int], Runner] = {}
+        for hidden_size in hidden_sizes:
+            size = input_size, hidden_size
+            if size not in by_size:
+                by_size[size] = self._runner(*size, packing)
+            self._runners.append(by_size[size])
+            input_size = self._merged_size(by_size[size].output_size)
         self._stored_names: list[tuple[str, ...]] = []  # for each layer and direction
         self._widths = [self._state_widths(index) for index in range(len(cell.states))]
+        self._check_carried()
 
-    def _runner(self, input_size: int, packing: Packing | None) -> Runner:
-        sizes = self.cell.resolve(input_size, self.hidden_size, self._sizes)
+    def _runner(self, input_size: int, hidden_size: int, packing: Packing | None) -> Runner:
+        sizes = self.cell.resolve(input_size, hidden_size, self._sizes)
         return Runner(self.cell, sizes, self.backend, packing, recompute=self.recompute)
+
+    def _check_carried(self) -> None:
+        for layer, runner in enumerate(self._runners):
+            if layer and (self.residual or self.highway):
+                given = self._merged_size(runner.output_size)
+                between.check_carried(layer, runner.sizes["input"], given, residual=self.residual)
 
     def _merged_size(self, size: int) -> int:
         return 2 * size if self.bidirectional and self.merge in ("concat", None) else size
@@ -129,7 +140,7 @@ class Layers(nn.Module):
     def _initial_rows(self, index: int, batch: Batch) -> list[Tensor]:
         """The cell's own initial state, (N, size) for each layer and direction."""
         initial, rows, widths = self.cell.states[index].initial, batch.x.shape[1], self._widths[index]
-        if widths[0] == widths[-1]:  # the first layer differs or none does; a kernel only reads its initial states
+        if min(widths) == max(widths):  # one for all: a kernel only reads its initial states
             return [batch.x.new_full((rows, widths[0]), initial)] * len(widths)
         return [batch.x.new_full((rows, width), initial) for width in widths]
 
@@ -140,26 +151,23 @@ class Layers(nn.Module):
         `states` has a tensor (N, size) per state for each layer and direction. `record` is filled with the trace. With a
         `projection`, x holds the first layer's input products, those of its directions side by side.
         """
-        x, final = batch.x, []
-        outputs: list[Tensor] = []
+        y, final = batch.x, []
         for layer, runner in enumerate(self._runners):
-            if layer:
-                x = self._between(x, outputs, layer)
+            x = y if projection is not None and layer == 0 else self._dropped(y, layer, batch)
             ways = self._ways(layer, states)
             if projection is not None and layer == 0:
                 found = [projection.run(runner, x, way, batch.streams) for way in ways]
             else:
                 found = runner.all(x, ways, batch.streams)
-            outputs = [y for y, _ in found]
             final += [new for _, new in found]
             if record is not None:
                 for way in ways:
                     inside = runner.trace(x, way.states, way.stored, batch.streams, way.place)
                     record.update({f"{name}_{suffix(layer, way.place.direction)}": v for name, v in inside.items()})
-        if self.merge is None and self.bidirectional:
-            return tuple(outputs), final
-        merged = self._merged(outputs)
-        return (merged + x if self.residual and self.num_layers > 1 else merged,), final
+            if layer == self.num_layers - 1 and self.merge is None and self.bidirectional:
+                return tuple(y for y, _ in found), final
+            y = self._carried(layer, x, self._merged([y for y, _ in found]))
+        return (y,), final
 
     def _ways(self, layer: int, states: Sequence[Sequence[Tensor]]) -> list[Way]:
         """A layer's directions."""
@@ -167,14 +175,18 @@ class Layers(nn.Module):
         places = [Place(layer, direction, self.reverse != (direction == 1)) for direction in range(self._directions)]
         return [Way(states[number], self._stored(number), place) for number, place in zip(numbers, places, strict=True)]
 
-    def _between(self, x: Tensor, outputs: Sequence[Tensor], layer: int) -> Tensor:
-        """A layer's input from the layer below: merged, with the residual from the second layer on, and dropped out."""
-        merged = self._merged(outputs)
-        if self.residual and layer > 1:
-            merged = merged + x
-        if self.dropout and self.training:
-            merged = nn.functional.dropout(merged, self.dropout)
-        return merged
+    def _dropped(self, x: Tensor, layer: int, batch: Batch) -> Tensor:
+        """A layer's input: in training, dropped out."""
+        if not self.training:
+            return x
+        rate = self.dropout if layer else self.input_dropout
+        return between.drop(x, rate, variational=self.variational, order=batch.order)
+
+    def _carried(self, layer: int, x: Tensor, y: Tensor) -> Tensor:
+        """A layer's output with what is carried past it of its input, from the second layer on."""
+        if layer and self.residual:
+            return y + x
+        return between.highway(x, y, *between.gate_of(self, suffix(layer, 0))) if layer and self.highway else y
 
     def _merged(self, outputs: Sequence[Tensor]) -> Tensor:
         return outputs[0] if len(outputs) == 1 else MERGES[self.merge or "concat"](outputs[0], outputs[1])

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from recell import cells
 from recell.errors import CellError, DataError, ShapeError
 from recell.language.cell import Cell
+from recell.nn import between
 from recell.nn.batch import Batch, Lengths
 from recell.nn.bridge import name_of
 from recell.nn.init import Init, fill_, uniform_fan_in_
@@ -20,40 +21,58 @@ from recell.nn.layers import MERGES, Layers, Output, check_state_names
 from recell.nn.projection import gather, is_worth_a_table, projection_of
 
 State = dict[str, Tensor]
+HiddenSize = int | list[int] | tuple[int, ...]
 
 
 class Recurrent(Layers):
     """Layers of any cell, one stored parameter for each of its author's names: `U_f_l0`, `U_f_l1_reverse`.
 
-    `cell` is a Cell or a name in `recell.cells`. `merge` joins two directions by "concat", "sum", "mul" or "ave";
-    None leaves the last layer's outputs a pair (layers below are concatenated). `reverse` runs the one direction from
-    the end. `dropout` acts between layers in training. `sizes` gives the cell's further sizes. `residual` adds its input
-    to the output of every layer after the first. `learn_initial_state` makes the missing initial state a parameter.
+    `cell` is a Cell or a name in `recell.cells`. `hidden_size` may be a list, a size for each layer. `merge` joins two
+    directions by "concat", "sum", "mul" or "ave"; None leaves the last layer's outputs a pair (layers below are
+    concatenated). `reverse` runs the one direction from the end. `sizes` gives the cell's further sizes.
+
+    Around every layer after the first, whose input must be as wide as its output: `residual` adds its input x to its output
+    y; `highway` gives t * y + (1 - t) * x with a gate t = sigmoid(W_highway x + b_highway) of its own (Srivastava et al. 2015,
+    Zhang et al. 2016). In training, `input_dropout` drops units of x before the first layer, `dropout` between layers, each
+    step by itself; with `variational` one mask is drawn for all steps of a call (Gal and Ghahramani 2016).
+    `learn_initial_state` makes the missing initial state a parameter.
+
     `backend` "auto" is the CPU kernel for float32 and float64 tensors on the CPU and torch operators elsewhere.
     `recompute=k` keeps the states of every k-th step alone for the backward pass and computes the steps between again: the
     memory of k steps in place of all, for one more forward pass.
     """
 
-    def __init__(self, cell: Cell | str, input_size: int, hidden_size: int, num_layers: int = 1, *,
+    def __init__(self, cell: Cell | str, input_size: int, hidden_size: HiddenSize, num_layers: int = 1, *,
                  bidirectional: bool = False, merge: str | None = "concat", reverse: bool = False,
                  batch_first: bool = False, dropout: float = 0.0, sizes: Mapping[str, int] | None = None,
                  residual: bool = False, learn_initial_state: bool = False, backend: str = "auto",
                  device: torch.device | str | None = None, dtype: torch.dtype | None = None,
-                 recompute: int | None = None) -> None:
+                 recompute: int | None = None, highway: bool = False, input_dropout: float = 0.0,
+                 variational: bool = False) -> None:
         cell = as_cell(cell)
-        _check_options(cell, num_layers, bidirectional, merge, reverse, dropout)
-        super().__init__(cell, input_size, hidden_size, num_layers, bidirectional=bidirectional, merge=merge,
+        hidden_sizes = _hidden_sizes(hidden_size, num_layers)
+        _check_options(cell, len(hidden_sizes), bidirectional, merge, reverse)
+        between.check_between(residual=residual, highway=highway, rates={"dropout": dropout, "input_dropout": input_dropout},
+                              one_output=merge is not None or not bidirectional or len(hidden_sizes) == 1)
+        super().__init__(cell, input_size, hidden_sizes, bidirectional=bidirectional, merge=merge,
                          reverse=reverse, batch_first=batch_first, dropout=float(dropout), sizes=sizes,
-                         residual=residual, backend=backend, recompute=recompute)
-        if residual and num_layers > 1 and merge is None and bidirectional:
-            raise DataError("residual=True needs one output; write merge=\"concat\", \"sum\", \"mul\" or \"ave\"")
+                         residual=residual, highway=highway, input_dropout=float(input_dropout), variational=variational,
+                         backend=backend, recompute=recompute)
+        self.hidden_size = hidden_sizes if isinstance(hidden_size, (list, tuple)) else hidden_size
         self.learn_initial_state = learn_initial_state
-        self._projection = projection_of(cell, self._runners[0], hidden_size)  # now: torch.compile could not make it later
-        for layer, _, suffix in self._places():
-            sizes = self._runners[layer].sizes
-            self._stored_names.append(make_parameters(self, cell, sizes, hidden_size, f"_{suffix}", device, dtype))
+        self._projection = projection_of(cell, self._runners[0], hidden_sizes[0])  # now: torch.compile could not make it later
+        for layer, direction, suffix in self._places():
+            sizes, hidden = self._runners[layer].sizes, hidden_sizes[layer]
+            self._stored_names.append(make_parameters(self, cell, sizes, hidden, f"_{suffix}", device, dtype))
             if learn_initial_state:
                 self._make_initial_states(layer, suffix, device, dtype)
+            if highway and layer and not direction:
+                self._make_gate(layer, suffix, device, dtype)
+
+    def _make_gate(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
+        for name in between.GATE:
+            free_name(self, self.cell, name, f"_{suffix}")
+        between.make_gate(self, suffix, self._runners[layer].sizes["input"], device, dtype)
 
     def _make_initial_states(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
         for state, size in self._learned_states(layer):
@@ -67,19 +86,26 @@ class Recurrent(Layers):
 
     def reset_parameters(self) -> None:
         """Draw every parameter anew, as the constructor did."""
-        for (layer, _, suffix), names in zip(self._places(), self._stored_names, strict=True):
+        for (layer, direction, suffix), names in zip(self._places(), self._stored_names, strict=True):
             for name, parameter in zip(names, self.cell.parameters(self._runners[layer].sizes), strict=True):
-                initialise(getattr(self, name), parameter.init, self.hidden_size)
+                initialise(getattr(self, name), parameter.init, self.hidden_sizes[layer])
             for state, _ in self._learned_states(layer) if self.learn_initial_state else ():
                 fill_(getattr(self, f"initial_{state.name}_{suffix}"), state.initial)
+            if self.highway and layer and not direction:
+                between.fill_gate(self, suffix)
 
     def initialize(self, **inits: Init) -> Recurrent:
         """Fill parameters by their author's names in every layer and direction: `initialize(U="orthogonal", b_f=1.0)`.
 
         A name that is no parameter's own stands for all that begin with it and an underscore (`U`: `U_i U_f U_g U_o`).
+        `W_highway` and `b_highway` are a highway's gates.
         """
         names = [parameter.name for parameter in self.cell.parameters(self._runners[0].sizes)]
         for key, init in inits.items():
+            if self.highway and key in between.GATE:
+                for layer in range(1, self.num_layers):
+                    fill_(getattr(self, f"{key}_l{layer}"), init)
+                continue
             chosen = [key] if key in names else [name for name in names if name.startswith(f"{key}_")]
             if not chosen:
                 raise DataError(f"{self.cell.name} has no parameter {key!r}; it has {', '.join(names)}")
@@ -116,7 +142,8 @@ class Recurrent(Layers):
         """
         self._check_tokens(tokens, embedding)
         worth = embedding is None or is_worth_a_table(len(embedding), tokens.numel(), self.input_size)
-        if self._projection is None or not worth:
+        looked_up = embedding is not None and (not worth or self._drops_input)  # dropout takes units of x itself
+        if self._projection is None or looked_up:
             if embedding is None:
                 raise CellError(f"{self.cell.name} reads x in another way than by products, so that tokens are no input for it; "
                                 "write torch.nn.functional.one_hot(tokens, size).float()")
@@ -125,7 +152,19 @@ class Recurrent(Layers):
         tables = [self._projection.table(self._runners[0], self._stored(n), embedding) for n in range(self._directions)]
         x = gather(tables[0] if len(tables) == 1 else torch.cat(tables, 1), tokens)
         batch = self._enter(x, lengths, mask, reset, elapsed, width=x.shape[-1])
+        if embedding is None and self._drops_input:
+            batch = batch._replace(x=self._without_symbols(batch, tokens))
         return self._leave(batch, *self._run(batch, self._initial(state, batch), projection=self._projection))
+
+    @property
+    def _drops_input(self) -> bool:
+        return self.training and self.input_dropout > 0
+
+    def _without_symbols(self, batch: Batch, tokens: Tensor) -> Tensor:
+        """The first layer's input products with one-hot symbols dropped out."""
+        tokens = tokens.unsqueeze(1) if batch.unbatched else tokens.t() if self.batch_first else tokens
+        return between.drop_symbols(batch.x, batch.sort_rows(tokens, 1), self.input_size, self.input_dropout,
+                                    variational=self.variational, order=batch.order)
 
     def _check_tokens(self, tokens: Tensor, embedding: Tensor | None) -> None:
         if not isinstance(tokens, Tensor) or tokens.dtype not in (torch.int32, torch.int64):
@@ -182,11 +221,11 @@ class Recurrent(Layers):
     def extra_repr(self) -> str:
         """The constructor's arguments where they differ from the defaults."""
         told = [f"{self.cell.name}, {self.input_size}, {self.hidden_size}"]
-        told += [f"num_layers={self.num_layers}"] if self.num_layers != 1 else []
+        told += [f"num_layers={self.num_layers}"] if self.num_layers != 1 and not isinstance(self.hidden_size, tuple) else []
         told += [f"merge={self.merge!r}"] if self.merge != "concat" else []
-        flags = ("bidirectional", "reverse", "batch_first", "residual", "learn_initial_state")
+        flags = ("bidirectional", "reverse", "batch_first", "residual", "highway", "learn_initial_state", "variational")
         told += [f"{flag}=True" for flag in flags if getattr(self, flag)]
-        told += [f"dropout={self.dropout}"] if self.dropout else []
+        told += [f"{name}={getattr(self, name)}" for name in ("dropout", "input_dropout") if getattr(self, name)]
         told += [f"sizes={self._sizes}"] if self._sizes else []
         told += [f"backend={self.backend!r}"] if self.backend != "auto" else []
         return ", ".join(told)
@@ -233,12 +272,19 @@ def initialise(tensor: Tensor, init: Init | None, hidden_size: int) -> Tensor:
     return fill_(tensor, init)
 
 
-def _check_options(cell: Cell, num_layers: int, bidirectional: bool, merge: str | None, reverse: bool,
-                   dropout: float) -> None:
+def _hidden_sizes(hidden_size: HiddenSize, num_layers: int) -> tuple[int, ...]:
+    """A size for each layer; whether a size is a count, the cell says."""
     if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
         raise ShapeError(f"num_layers is {num_layers!r}; give a whole number of at least 1")
-    if not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
-        raise DataError(f"dropout is {dropout!r}; give a probability from 0 to 1")
+    if not isinstance(hidden_size, (list, tuple)):
+        return (hidden_size,) * num_layers
+    if not hidden_size or num_layers not in (1, len(hidden_size)):
+        raise ShapeError(f"hidden_size={list(hidden_size)} names {len(hidden_size)} layers, and num_layers is {num_layers}; "
+                         "give a size for each layer, and leave num_layers out")
+    return tuple(hidden_size)
+
+
+def _check_options(cell: Cell, num_layers: int, bidirectional: bool, merge: str | None, reverse: bool) -> None:
     if merge is not None and merge not in MERGES:
         raise DataError(f"there is no merge {merge!r}; there are {', '.join(MERGES)} and None")
     if reverse and bidirectional:

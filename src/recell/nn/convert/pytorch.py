@@ -63,15 +63,17 @@ def _recurrent_to_torch(module: Recurrent) -> nn.Module:
     projected = module.cell == cell_of("LSTM", projected=True)
     mode = "LSTM" if projected else next((mode for mode in GATES if cell_of(mode) == module.cell), None)
     plain = module.merge == "concat" or not module.bidirectional
-    if mode is None or not plain or module.reverse or module.residual or module.learn_initial_state:
-        raise CellError(f"torch.nn has no module for {module}; it has LSTM, ProjectedLSTM, GRU and Elman with merge=\"concat\" "
-                        "and without reverse, residual and learn_initial_state")
+    special = module.residual or module.highway or module.input_dropout or module.variational
+    if mode is None or not plain or module.reverse or module.learn_initial_state or special or len(set(module.hidden_sizes)) > 1:
+        raise CellError(f"torch.nn has no module for {module}; it has LSTM, ProjectedLSTM, GRU and Elman with one "
+                        "hidden_size, merge=\"concat\" and without reverse, residual, highway, input_dropout, variational and "
+                        "learn_initial_state")
     kind, extra = {"LSTM": (nn.LSTM, {}), "GRU": (nn.GRU, {}), "RNN_TANH": (nn.RNN, {"nonlinearity": "tanh"}),
                    "RNN_RELU": (nn.RNN, {"nonlinearity": "relu"})}[mode]
     if projected:
         extra = {"proj_size": len(module.parameter("V"))}
     like = next(module.parameters())
-    made = kind(module.input_size, module.hidden_size, module.num_layers, batch_first=module.batch_first,
+    made = kind(module.input_size, module.hidden_sizes[0], module.num_layers, batch_first=module.batch_first,
                 dropout=module.dropout, bidirectional=module.bidirectional, device=like.device, dtype=like.dtype, **extra)
     with torch.no_grad():
         for layer, direction, suffix in module._places():
