@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from recell import (
-    abs,
     cell,
     coin,
     concat,
     dropout,
     exp,
-    maximum,
     normalize,
     sigmoid,
     softmax,
@@ -84,49 +82,6 @@ def clockwork_step(p, x, s, dt):
     return {"h": h, "t": s["t"] + 1}, h
 
 
-@cell(initial={"n": 1.0})
-def SLSTM(p, x, h, c, n, m):
-    """Beck et al. (2024), sLSTM: exponential gates with a running maximum m; the normaliser n starts at 1."""
-    i = p.W_i @ x + p.R_i @ h + p.b_i
-    f = p.W_f @ x + p.R_f @ h + p.b_f
-    z = tanh(p.W_z @ x + p.R_z @ h + p.b_z)
-    o = sigmoid(p.W_o @ x + p.R_o @ h + p.b_o)
-    peak = maximum(f + m, i)
-    i_s = exp(i - peak)
-    f_s = exp(f + m - peak)
-    c = f_s * c + i_s * z
-    n = f_s * n + i_s
-    h = o * (c / maximum(abs(n), 1))
-    return h, c, n, peak
-
-
-def slstm_step(p, x, s, dt):
-    i, f, z, o = (x @ p[f"W_{k}"].T + s["h"] @ p[f"R_{k}"].T + p[f"b_{k}"] for k in "ifzo")
-    peak = np.maximum(f + s["m"], i)
-    c = np.exp(f + s["m"] - peak) * s["c"] + np.exp(i - peak) * np.tanh(z)
-    n = np.exp(f + s["m"] - peak) * s["n"] + np.exp(i - peak)
-    h = sigm(o) * c / np.maximum(np.abs(n), 1)
-    return {"h": h, "c": c, "n": n, "m": peak}, h
-
-
-@cell(output="h")
-def SRU(p, x, c):
-    """Lei et al. (2018): no product of the state, so a scan; the highway forces the state to be as wide as x."""
-    u = p.W @ x
-    f = sigmoid(p.W_f @ x + p.v_f * c + p.b_f)
-    r = sigmoid(p.W_r @ x + p.v_r * c + p.b_r)
-    c = f * c + (1 - f) * u
-    h = r * c + (1 - r) * x
-    return c
-
-
-def sru_step(p, x, s, dt):
-    f = sigm(x @ p["W_f"].T + p["v_f"] * s["c"] + p["b_f"])
-    r = sigm(x @ p["W_r"].T + p["v_r"] * s["c"] + p["b_r"])
-    c = f * s["c"] + (1 - f) * (x @ p["W"].T)
-    return {"c": c}, r * c + (1 - r) * x
-
-
 @cell
 def Antisymmetric(p, x, h, *, gamma=0.1, epsilon=0.2):
     """Chang et al. (2019): W - W.T, an expression of parameters alone under a product."""
@@ -138,23 +93,6 @@ def antisymmetric_step(p, x, s, dt):
     h = s["h"]
     h = h + 0.2 * np.tanh(h @ (p["W"] - p["W"].T).T - 0.1 * h + x @ p["V"].T + p["b"])
     return {"h": h}, h
-
-
-@cell(sizes={"v": "input"}, output="h")
-def QRNN(p, x, c, v):
-    """Bradbury et al. (2017), window 2: the input of one step ago is a state; the output is a local."""
-    z = tanh(p.W_z @ x + p.V_z @ v + p.b_z)
-    f = sigmoid(p.W_f @ x + p.V_f @ v + p.b_f)
-    o = sigmoid(p.W_o @ x + p.V_o @ v + p.b_o)
-    c = f * c + (1 - f) * z
-    h = o * c
-    return c, x
-
-
-def qrnn_step(p, x, s, dt):
-    z, f, o = (x @ p[f"W_{k}"].T + s["v"] @ p[f"V_{k}"].T + p[f"b_{k}"] for k in "zfo")
-    c = sigm(f) * s["c"] + (1 - sigm(f)) * np.tanh(z)
-    return {"c": c, "v": x}, sigm(o) * c
 
 
 @cell
@@ -195,9 +133,9 @@ def normed_step(p, x, s, dt):
     return {"h": h}, h
 
 
-CELLS = {c.name: c for c in (Jordan, SCRN, Clockwork, SLSTM, SRU, Antisymmetric, QRNN, PackedLSTM, Normed)}
+CELLS = {c.name: c for c in (Jordan, SCRN, Clockwork, Antisymmetric, PackedLSTM, Normed)}
 STEPS = {
-    "Jordan": jordan_step, "SCRN": scrn_step, "Clockwork": clockwork_step, "SLSTM": slstm_step, "SRU": sru_step,
-    "Antisymmetric": antisymmetric_step, "QRNN": qrnn_step, "PackedLSTM": packed_lstm_step,
+    "Jordan": jordan_step, "SCRN": scrn_step, "Clockwork": clockwork_step,
+    "Antisymmetric": antisymmetric_step, "PackedLSTM": packed_lstm_step,
     "Normed": normed_step,
 }  # fmt: skip

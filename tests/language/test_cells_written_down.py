@@ -96,11 +96,3 @@ def test_clockwork_modules_stand_still_between_their_ticks() -> None:
     third = y.shape[2] // 3
     slow = y[:, :, 2 * third :]
     assert np.array_equal(slow[0], slow[1]) and np.array_equal(slow[1], slow[3]) and (slow[3] != slow[4]).any()
-
-
-def test_the_normaliser_of_slstm_starts_at_one() -> None:
-    assert [s.initial for s in CELLS["SLSTM"].states] == [0.0, 0.0, 1.0, 0.0]
-
-
-def test_sru_forces_its_input() -> None:
-    assert str(CELLS["SRU"].graph.forced_input) == "hidden"

@@ -1,0 +1,28 @@
+"""RG-LRU of Griffin (De et al. 2024): a real diagonal recurrence whose decay a^(c r) is gated by the input; as wide as x.
+
+a = sigmoid(Lambda), with a^c uniform between 0.9 and 0.999 at the start. W_a and W_x are full, in the authors' code in blocks.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from recell.language.cell import cell
+from recell.language.functions import exp, maximum, sigmoid, softplus, sqrt
+
+LEAST = 2.5e-7  # of 1 - a^2: the slope of its root stays below 1000, as in the authors' code
+
+
+def slow(shape, generator, c):
+    """Lambda with sigmoid(Lambda)^c uniform between 0.9 and 0.999 (section 2.4 of the paper)."""
+    a = generator.uniform(0.9, 0.999, shape) ** (1 / c)
+    return np.log(a / (1 - a))
+
+
+@cell
+def RGLRU(p, x, h, *, c=8.0):
+    r = sigmoid(p.W_a @ x + p.b_a)
+    i = sigmoid(p.W_x @ x + p.b_x)
+    a = exp(-c * softplus(-p.vector("Lambda", init=partial(slow, c=c))) * r)
+    h = a * h + sqrt(maximum(1 - a * a, LEAST)) * (i * x)
+    return h

@@ -1,0 +1,27 @@
+"""Simple recurrent unit (Lei et al. 2018): the state enters by vectors alone, a scan; the highway makes it as wide as x.
+
+W starts uniform with variance 1/d as in the paper; without its scaling correction alpha of the highway.
+"""
+
+import math
+
+from recell.language.cell import cell
+from recell.language.functions import sigmoid
+
+
+def variance_of_width(shape, generator):
+    """Uniform in +-sqrt(3 / d), d the width of x."""
+    bound = math.sqrt(3 / shape[1])
+    return generator.uniform(-bound, bound, shape)
+
+
+@cell(output="h")
+def SRU(p, x, c):
+    for name in ("W", "W_f", "W_r"):
+        p.matrix(name, init=variance_of_width)
+    u = p.W @ x
+    f = sigmoid(p.W_f @ x + p.v_f * c + p.vector("b_f", init=0.0))
+    r = sigmoid(p.W_r @ x + p.v_r * c + p.vector("b_r", init=0.0))
+    c = f * c + (1 - f) * u
+    h = r * c + (1 - r) * x
+    return c
