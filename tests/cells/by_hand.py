@@ -11,7 +11,8 @@ from recell.language.cell import Cell
 from tests.contract.harness import Case, agree, case_of, everything, forward
 
 Arrays = Mapping[str, np.ndarray]
-# p maps parameter names to arrays, s state names to (N, size); the new states, in the cell's order, come back
+# p maps parameter names to arrays, s state names to (N, size); the new states, in the cell's order, come back, and under
+# "output" the output where it is not the first state
 Step = Callable[[Arrays, np.ndarray, Arrays], Mapping[str, np.ndarray]]
 
 
@@ -33,13 +34,14 @@ def parameters_of(case: Case) -> dict[str, np.ndarray]:
 
 
 def equals_by_hand(name: str | Case, step: Step) -> None:
-    """Outputs of every step and the last states, from non-zero states; the output is the first state."""
+    """Outputs of every step and the last states, from non-zero states."""
     case = case_of(name) if isinstance(name, str) else name
     states: Mapping[str, np.ndarray] = {s.name: a for s, a in zip(case.cell.states, case.states, strict=True)}
     outputs = []
     for x in case.x:
-        states = step(parameters_of(case), x, states)
-        outputs.append(states[case.cell.states[0].name])
+        found = dict(step(parameters_of(case), x, states))
+        outputs.append(found.pop("output", found[case.cell.states[0].name]))
+        states = found
     found = forward(case, "reference")
     agree({"y": found["y"]}, {"y": np.stack(outputs)})
     agree({name: found[f"last {name}"] for name in states}, states)

@@ -5,7 +5,7 @@ import torch
 
 from recell import cells
 from recell.nn import Recurrent
-from tests.cells.outputs_by_hand import outputs_equal_by_hand
+from tests.cells.by_hand import equals_by_hand
 
 
 def eigenvalues(p) -> np.ndarray:
@@ -16,11 +16,11 @@ def step(p, x, s):
     """The same in complex numbers."""
     decay, B, C = eigenvalues(p), p["B_re"] + 1j * p["B_im"], p["C_re"] + 1j * p["C_im"]
     h = decay * (s["h_re"] + 1j * s["h_im"]) + np.sqrt(1 - np.abs(decay) ** 2) * (x @ B.T)
-    return {"h_re": h.real, "h_im": h.imag}, (h @ C.T).real + p["D"] * x
+    return {"h_re": h.real, "h_im": h.imag, "output": (h @ C.T).real + p["D"] * x}
 
 
 def test_step() -> None:
-    outputs_equal_by_hand("LRU", step)
+    equals_by_hand("LRU", step)
 
 
 def start(cell, hidden=4000):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from recell import cells
-from tests.cells.outputs_by_hand import outputs_equal_by_hand, sigm
+from tests.cells.by_hand import equals_by_hand, sigm
 from tests.contract.harness import agree, case_of, forward
 
 
@@ -13,11 +13,11 @@ def step(p, x, s):
     f, i, n = (x @ p[f"W_{k}"].T + p[f"b_{k}"] for k in "fih")
     share = sigm(f) / (sigm(f) + sigm(i))
     h = share * s["h"] + (1 - share) * n
-    return {"h": h}, h
+    return {"h": h}
 
 
 def test_step() -> None:
-    outputs_equal_by_hand("MinLSTM", step)
+    equals_by_hand("MinLSTM", step)
 
 
 def test_its_gates_depend_on_their_ratio_alone_where_both_are_small() -> None:

@@ -4,17 +4,17 @@ import numpy as np
 import torch
 
 from recell.nn import Recurrent
-from tests.cells.outputs_by_hand import outputs_equal_by_hand, sigm
+from tests.cells.by_hand import equals_by_hand, sigm
 
 
 def step(p, x, s):
     z, f, o = (x @ p[f"W_{k}"].T + s["v"] @ p[f"V_{k}"].T + p[f"b_{k}"] for k in "zfo")
     c = sigm(f) * s["c"] + (1 - sigm(f)) * np.tanh(z)
-    return {"c": c, "v": x}, sigm(o) * c
+    return {"c": c, "v": x, "output": sigm(o) * c}
 
 
 def test_step() -> None:
-    outputs_equal_by_hand("QRNN", step)
+    equals_by_hand("QRNN", step)
 
 
 def test_its_gates_are_a_convolution_of_width_two() -> None:

@@ -4,18 +4,18 @@ import math
 
 from recell import cells
 from recell.nn import Recurrent
-from tests.cells.outputs_by_hand import outputs_equal_by_hand, sigm
+from tests.cells.by_hand import equals_by_hand, sigm
 
 
 def step(p, x, s):
     f = sigm(x @ p["W_f"].T + p["v_f"] * s["c"] + p["b_f"])
     r = sigm(x @ p["W_r"].T + p["v_r"] * s["c"] + p["b_r"])
     c = f * s["c"] + (1 - f) * (x @ p["W"].T)
-    return {"c": c}, r * c + (1 - r) * x
+    return {"c": c, "output": r * c + (1 - r) * x}
 
 
 def test_step() -> None:
-    outputs_equal_by_hand("SRU", step)
+    equals_by_hand("SRU", step)
 
 
 def test_the_highway_forces_the_input_to_be_as_wide_as_the_state() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recell import cell, cells, concat, split, tanh
+from recell import cell, cells, concat, sigmoid, split, tanh
 from tests.contract.descriptions import NAMES, cell_named
 from tests.contract.harness import Case, agree, case_of, make, trace
 
@@ -20,7 +20,7 @@ def centred(a: Any) -> Any:
 # The text speaks of one row's vectors; here a column each, so that `W @ x` is NumPy's.
 ENVIRONMENT: dict[str, Any] = {
     "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "exp": np.exp, "softplus": lambda a: np.log1p(np.exp(a)),
-    "relu": lambda a: np.maximum(a, 0),
+    "relu": lambda a: np.maximum(a, 0), "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos,
     "maximum": np.maximum, "abs": np.abs, "where": np.where, "sum": lambda a: a.sum(0, keepdims=True), "sequence": 0, "step": 0,
     "softmax": lambda a: np.exp(a) / np.exp(a).sum(0), "coin": lambda rate, per: rate, "concat": lambda *p: np.concatenate(p),
     "normalize": lambda a, eps=1e-5: centred(a) / np.sqrt((centred(a) ** 2).mean(0) + eps),
@@ -166,7 +166,7 @@ def test_latex_names() -> None:
         return tanh(p.W_i_gain * (p.Omega_1 @ x)) + p.alpha * h + p.scalar("eps_2")
 
     assert Named.latex().splitlines()[1] == (
-        r"  h_{t} &= \tanh\left(W_{i,\mathrm{gain}} \odot \left(\mathrm{Omega}_{1} x_{t}\right)\right)"
+        r"  h_{t} &= \tanh\left(W_{i,\mathrm{gain}} \odot \left(\Omega_{1} x_{t}\right)\right)"
         r" + \alpha \odot h_{t-1} + \mathrm{eps}_{2}"
     )
 
@@ -182,3 +182,14 @@ def test_the_diagram_has_every_node_and_edge(name: str) -> None:
     assert edges == {(i, place) for place, node in enumerate(graph.nodes) for i in node.inputs}
     dashed = {tuple(map(int, m.groups())) for line in lines if (m := re.match(r"  n(\d+) -> n(\d+) \[style=dashed", line))}
     assert dashed == {(s.after, s.before) for s in graph.states}
+
+
+def test_what_depends_on_parameters_alone_bears_no_time() -> None:
+    @cell
+    def Decay(p, x, h):
+        decay = sigmoid(p.Lambda)
+        h = decay * h + p.W @ x
+        return h
+
+    assert Decay.equations().splitlines()[0] == "decay = sigmoid(Lambda)"
+    assert r"\mathrm{decay} &= \sigma\left(\Lambda\right)" in Decay.latex()

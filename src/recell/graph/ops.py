@@ -48,6 +48,10 @@ def _sigmoid(a: Any) -> Any:
     return np.where(a >= 0, 1 / (1 + e), e / (1 + e))
 
 
+def _softplus(a: Any) -> Any:
+    return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))  # np.logaddexp warns of NaN
+
+
 def _softmax(a: Any) -> Any:
     e = np.exp(a - np.max(a, axis=-1, keepdims=True))
     return e / np.sum(e, axis=-1, keepdims=True)
@@ -86,7 +90,7 @@ op("abs", "a", "point", np.abs, "where(a > 0, g, where(a < 0, -g, 0))", latex=r"
 op("sin", "a", "point", np.sin, "g * cos(a)", latex=r"\sin")
 op("cos", "a", "point", np.cos, "-(g * sin(a))", latex=r"\cos")
 op("floor", "a", "point", np.floor, None, latex=r"\operatorname{floor}")
-op("softplus", "a", "point", lambda a: np.logaddexp(a, 0), "g * sigmoid(a)", latex=r"\operatorname{softplus}")
+op("softplus", "a", "point", _softplus, "g * sigmoid(a)", latex=r"\operatorname{softplus}")
 op("silu", "a", "point", lambda a: a * _sigmoid(a), "g * (sigmoid(a) * (1 + a * (1 - sigmoid(a))))",
    latex=r"\operatorname{silu}")
 op("maximum", "a b", "point", np.maximum, "g * (a >= b)", "g * (a < b)", latex=r"\max")

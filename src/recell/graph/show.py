@@ -20,7 +20,7 @@ class Style:
     """How leaves and operators look in one notation."""
 
     leaf: Callable[[Graph, Node], str]
-    name: Callable[[str], str]  # a named value of this step
+    name: Callable[[str, bool], str]  # a named value, and whether it is of this step or of parameters alone
     operator: Callable[[str], str]
     call: Callable[[str, list[str], Node], str]
     group: Callable[[str], str]
@@ -33,14 +33,14 @@ def _number(value: float) -> str:
 
 def text(graph: Graph) -> str:
     """One equation a line: `i[t] = sigmoid(W_i @ x[t] + U_i @ h[t-1] + b_i)`."""
-    style = Style(_text_leaf, lambda name: f"{name}[t]", _text_operator, _text_call,
+    style = Style(_text_leaf, lambda name, timed: f"{name}[t]" if timed else name, _text_operator, _text_call,
                   lambda inner: f"({inner})", _number)
     return "\n".join(f"{left} = {right}" for left, right in _equations(graph, style))
 
 
 def latex(graph: Graph) -> str:
     """The same as a LaTeX aligned block."""
-    style = Style(_latex_leaf, lambda name: _latex_name(name, "t"), _latex_operator, _latex_call,
+    style = Style(_latex_leaf, lambda name, timed: _latex_name(name, "t" if timed else None), _latex_operator, _latex_call,
                   lambda inner: rf"\left({inner}\right)", _number)
     rows = [rf"  {left} &= {right}" for left, right in _equations(graph, style)]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
@@ -88,18 +88,18 @@ def _equations(graph: Graph, style: Style) -> list[tuple[str, str]]:
     rows = []
     time = {s.after for s in graph.states if s.size is None}  # it counts steps: no equation of the author's
     for node in sorted(names.keys() - time):
-        rows.append((style.name(names[node]), _expression(graph, node, names, style)[0]))
+        rows.append((style.name(names[node], graph.nodes[node].shape.is_row), _expression(graph, node, names, style)[0]))
     for state in graph.states:
         if names.get(state.after) != state.name and state.size is not None:
-            rows.append((style.name(state.name), _operand(graph, state.after, names, style, 0)))
+            rows.append((style.name(state.name, True), _operand(graph, state.after, names, style, 0)))
     unnamed = [n for n, s in zip(graph.output, graph.output_states, strict=True) if s < 0 and n not in names]
-    rows += [(style.name("output"), _operand(graph, n, names, style, 0)) for n in unnamed]
+    rows += [(style.name("output", True), _operand(graph, n, names, style, 0)) for n in unnamed]
     return rows
 
 
 def _operand(graph: Graph, node: int, names: dict[int, str], style: Style, outer: int, right: bool = False) -> str:
     if node in names:
-        return style.name(names[node])
+        return style.name(names[node], graph.nodes[node].shape.is_row)
     inner, precedence = _expression(graph, node, names, style)
     needs_group = precedence < outer or (right and precedence == outer)
     return style.group(inner) if needs_group else inner
@@ -191,7 +191,8 @@ def _latex_name(name: str, time: str | None) -> str:
     return head + (f"_{{{inside}}}" if inside else "")
 
 
-_GREEK = re.compile(r"^(alpha|beta|gamma|delta|epsilon|zeta|eta|theta|lambda|mu|nu|xi|rho|sigma|tau|phi|psi|omega)$")
+_GREEK = re.compile(r"^(alpha|beta|gamma|delta|epsilon|zeta|eta|theta|lambda|mu|nu|xi|rho|sigma|tau|phi|psi|omega"
+                    r"|Gamma|Delta|Theta|Lambda|Xi|Sigma|Phi|Psi|Omega)$")
 
 
 def _greek(word: str) -> str:

@@ -52,9 +52,11 @@ class ReferenceKernel:
         return Forward(y, states, tape if save else None)
 
     def trace(self, call: Call) -> dict[str, Any]:
-        """Every named local and state after the step, (T, N, size); 0 at padding."""
+        """Every state after the step and every named local but those of parameters alone, (T, N, size); 0 at padding."""
         _, _, tape = self._run(call)
-        names = dict(self.cell.graph.names) | {s.name: s.after for s in self.cell.graph.states}
+        graph = self.cell.graph
+        names = {name: node for name, node in graph.names if graph.nodes[node].shape.is_row}
+        names |= {s.name: s.after for s in graph.states}
         steps, rows = call.x.shape[:2]
         result: dict[str, Any] = {}
         for name, node in names.items():
