@@ -16,8 +16,8 @@ from recell.errors import CellError, DataError, ShapeError, message, unknown
 from recell.language.cell import Cell
 from recell.nn.convert.activations import keras_activation, linear
 from recell.nn.convert.fill import Named, Stacked, as_array, by_author, expect_shape, filled
+from recell.nn.layers import MERGES
 from recell.nn.recurrent import Recurrent
-from recell.nn.stack import MERGES
 
 # Keras's layer -> the author's gates in Keras's order
 _GATES = {"SimpleRNN": ("",), "LSTM": ("i", "f", "g", "o"), "GRU": ("z", "r", "n")}
