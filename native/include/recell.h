@@ -16,7 +16,7 @@
 #define RC_API __attribute__((visibility("default")))
 #endif
 
-#define RC_ABI_VERSION 2
+#define RC_ABI_VERSION 3
 
 #ifdef __cplusplus
 extern "C" {
@@ -73,6 +73,9 @@ RC_API int rc_stage(rc_program*, int by_rows);
 RC_API int rc_form(rc_program*, int destination, int initial);
 /* += M @ operand. The operand is memory; in a by_units stage, not written by that stage. */
 RC_API int rc_segment(rc_program*, int matrix, int operand);
+/* Of the latest segment or pair: it may be left out for rows where `operand` (memory with rows, of width 1) is 0, or, if not `when`, where it
+ * is not: there its matrix's operand, or a row of a or b, is 0, or nobody needs the result. A segment's guard is not written by its stage. */
+RC_API int rc_guard(rc_program*, int operand, int when);
 /* A pointwise instruction; unused operands are -1. See rc_op. */
 RC_API int rc_point(rc_program*, int op, int destination, int a, int b, int c, int64_t immediate);
 /* Weight gradients. */

@@ -89,6 +89,9 @@ int rc_form(rc_program* p, int destination, int initial) {
 int rc_segment(rc_program* p, int matrix, int operand) {
     return guarded([&] { return add_segment(open(p), matrix, operand); });
 }
+int rc_guard(rc_program* p, int operand, int when) {
+    return guarded([&] { return add_guard(open(p), operand, when != 0); });
+}
 int rc_point(rc_program* p, int op, int destination, int a, int b, int c, int64_t immediate) {
     return guarded([&] { return add_point(open(p), op, destination, a, b, c, immediate); });
 }

@@ -15,6 +15,7 @@ int add_state(Program&, int initial, int previous, int next, int final);
 int add_stage(Program&, bool by_rows);
 int add_form(Program&, int destination, int initial);
 int add_segment(Program&, int matrix, int operand);
+int add_guard(Program&, int operand, bool when);
 int add_point(Program&, int op, int destination, int a, int b, int c, int64_t immediate);
 int add_pair(Program&, int a, int b, int buffer, int64_t offset, int64_t ld);
 

@@ -17,37 +17,42 @@ struct Bounds {
     int64_t first, last;
 };
 
-// Distinct operands of one side, and where each b lies in the packing scratch.
+// Pairs over the same rows: their distinct operands of each side, and where each b lies in the packing scratch.
 struct Sides {
+    Guard guard;
+    std::vector<const Pair*> pairs;
     std::vector<int> a, b;
     std::vector<int64_t> b_offset;
     int64_t b_elements = 0;
 };
 
-Sides sides_of(const Program& p, const Phase& phase, int64_t lanes) {
-    Sides sides;
+void add_pair(Sides& sides, const Pair& pair, const Program& p, int64_t lanes) {
+    sides.pairs.push_back(&pair);
+    if (std::find(sides.a.begin(), sides.a.end(), pair.a) == sides.a.end()) sides.a.push_back(pair.a);
+    if (std::find(sides.b.begin(), sides.b.end(), pair.b) != sides.b.end()) return;
+    sides.b.push_back(pair.b);
+    sides.b_offset.push_back(sides.b_elements);
+    sides.b_elements += round_up(p.operand(pair.b).width, lanes) * (p.pairs ? outer_depth / 2 : outer_depth);
+}
+
+std::vector<Sides> sides_of(const Program& p, const Phase& phase, int64_t lanes) {
+    std::vector<Sides> groups;
     for (const Pair& pair : phase.pairs) {
-        if (std::find(sides.a.begin(), sides.a.end(), pair.a) == sides.a.end()) sides.a.push_back(pair.a);
-        if (std::find(sides.b.begin(), sides.b.end(), pair.b) != sides.b.end()) continue;
-        sides.b.push_back(pair.b);
-        sides.b_offset.push_back(sides.b_elements);
-        sides.b_elements += round_up(p.operand(pair.b).width, lanes) * (p.pairs ? outer_depth / 2 : outer_depth);
+        auto group = std::find_if(groups.begin(), groups.end(), [&](const Sides& s) { return s.guard == pair.guard; });
+        if (group == groups.end()) group = groups.insert(group, {pair.guard, {}, {}, {}, {}});
+        add_pair(*group, pair, p, lanes);
     }
-    return sides;
+    return groups;
 }
 
 template <class T> class Outer {
   public:
-    Outer(Worker<T>& worker, const Phase& phase, const Sides& sides, int part)
-        : run_(worker.run), k_(worker.run.kernels), phase_(phase), sides_(sides), part_(part), packed_b_(worker.outer) {}
+    Outer(Worker<T>& worker, const Sides& sides, int part)
+        : run_(worker.run), k_(worker.run.kernels), sides_(sides), part_(part), packed_b_(worker.outer) {}
 
     void run() {
-        const int64_t valid = run_.valid_rows();
-        for (const Pair& pair : phase_.pairs) clear(pair);
-        step_ = row_ = 0;
-        for (int64_t done = 0; done < valid; done += depth_) {
-            depth_ = std::min<int64_t>(outer_depth, valid - done);
-            number_rows();
+        for (const Pair* pair : sides_.pairs) clear(*pair);
+        while (number_rows()) {
             pack_b();
             for (int a : sides_.a) run_columns(a);
         }
@@ -80,13 +85,21 @@ template <class T> class Outer {
             std::fill(c + r * pair.ld + columns.first, c + r * pair.ld + columns.last, T(0));
     }
 
-    // The step and row of the block's valid pairs, as row indices: [0, depth) of the flat one, then of the row alone.
-    void number_rows() {
-        for (int64_t i = 0; i < depth_; ++i, ++row_) {
-            while (row_ >= run_.active(step_)) ++step_, row_ = 0;
-            flat_[i] = step_ * run_.rows() + row_;
-            row_number_[i] = row_;
+    // The step and row of the next block's valid pairs that count, as row indices: [0, depth) of the flat one, then of the row alone.
+    bool number_rows() {
+        const Operand* guard = sides_.guard.operand < 0 ? nullptr : &operand(sides_.guard.operand);
+        const T* value = guard ? base(*guard) : nullptr;
+        for (depth_ = 0; depth_ < outer_depth && step_ < run_.steps(); ++row_) {
+            if (row_ >= run_.active(step_)) {
+                ++step_, row_ = -1;
+                continue;
+            }
+            const int64_t flat = step_ * run_.rows() + row_;
+            if (guard && (value[(guard->slot == RC_ROW ? row_ : flat) * guard->ld] != T(0)) != sides_.guard.when) continue;
+            flat_[depth_] = flat;
+            row_number_[depth_++] = row_;
         }
+        return depth_ > 0;
     }
 
     const T* base(const Operand& o) const {
@@ -151,8 +164,8 @@ template <class T> class Outer {
         for (int64_t group = mine.first; group < mine.last; group += group_columns) {
             const int64_t columns = std::min<int64_t>(group_columns, mine.last - group);
             for (int64_t k = 0; run_.program.pairs && k < depth_; k += 2) pair_rows(o, k, group, columns, a_pairs() + k / 2 * group_columns);
-            for (const Pair& pair : phase_.pairs)
-                if (pair.a == a) run_pair(pair, group, columns);
+            for (const Pair* pair : sides_.pairs)
+                if (pair->a == a) run_pair(*pair, group, columns);
         }
     }
 
@@ -179,7 +192,6 @@ template <class T> class Outer {
 
     const Run<T>& run_;
     const Kernels<T>& k_;
-    const Phase& phase_;
     const Sides& sides_;
     int part_;
     T* packed_b_;
@@ -192,12 +204,14 @@ template <class T> class Outer {
 }  // namespace
 
 int64_t outer_scratch(const Program& p, const Phase& phase, const Layout& layout) {
-    return sides_of(p, phase, layout.lanes).b_elements + (p.pairs ? group_columns * (outer_depth / 2 + 1) : 0);
+    int64_t most = 0;
+    for (const Sides& sides : sides_of(p, phase, layout.lanes)) most = std::max(most, sides.b_elements);
+    return most + (p.pairs ? group_columns * (outer_depth / 2 + 1) : 0);
 }
 
 template <class T> void run_outer(Worker<T>& w, const Phase& phase) {
-    const Sides sides = sides_of(w.run.program, phase, w.run.kernels.lanes);
-    for (int part = w.id; part < w.run.parts; part += w.count) Outer<T>(w, phase, sides, part).run();
+    for (const Sides& sides : sides_of(w.run.program, phase, w.run.kernels.lanes))
+        for (int part = w.id; part < w.run.parts; part += w.count) Outer<T>(w, sides, part).run();
     w.barrier();
 }
 

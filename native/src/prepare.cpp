@@ -16,9 +16,9 @@ void add_once(std::vector<int>& list, int id) {
     if (!contains(list, id)) list.push_back(id);
 }
 
-int place_in(std::vector<int>& list, int id) {
-    add_once(list, id);
-    return int(std::find(list.begin(), list.end(), id) - list.begin());
+template <class V> int place_in(std::vector<V>& list, const V& item) {
+    if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
+    return int(std::find(list.begin(), list.end(), item) - list.begin());
 }
 
 // The operands that a point reads, in order; -1 where there is none.
@@ -76,7 +76,8 @@ class StagePlan {
             note(form.destination, true);
             note(form.initial, false);
             for (const Segment& segment : form.segments)
-                if (!contains(s_.memory, segment.operand)) collect_segment(segment.operand);
+                for (int id : {segment.operand, segment.guard.operand})
+                    if (!contains(s_.memory, id)) collect_segment(id);
         }
         for (const Point& point : s_.points) {
             if (point.op == op_coin) phase_.step_by_step = true;
@@ -98,6 +99,7 @@ class StagePlan {
             for (Segment& segment : form.segments) {
                 add_stream(s_.inputs, segment.operand);
                 segment.place = place_in(s_.operands, segment.operand);
+                if (segment.guard.operand >= 0) segment.rows = place_in(s_.guards, segment.guard);
             }
     }
 
@@ -153,19 +155,23 @@ class StagePlan {
 
     // Slabs run one after the other, and on several threads: nothing that a form reads may change within the stage.
     void check_segments() {
-        if (s_.by_rows) return;
         for (const Form& form : s_.forms)
             for (const Segment& segment : form.segments) {
-                for (const Form& other : s_.forms) check_overlap(segment.operand, other.destination);
-                for (const Point& point : s_.points) check_overlap(segment.operand, point.destination);
+                if (!s_.by_rows) check_unwritten(segment.operand);
+                if (segment.guard.operand >= 0) check_unwritten(segment.guard.operand);
             }
+    }
+
+    void check_unwritten(int read) {
+        for (const Form& other : s_.forms) check_overlap(read, other.destination);
+        for (const Point& point : s_.points) check_overlap(read, point.destination);
     }
 
     void check_overlap(int read, int written) {
         const Operand &r = at(read), &w = at(written);
         if (w.place != Place::memory || r.buffer != w.buffer || r.slot != w.slot) return;
         if (r.column < w.column + w.width && w.column < r.column + r.width)
-            fail("operand %d is read by a segment and written (as operand %d) in one by_units stage", read, written);
+            fail("operand %d is read by a segment and written (as operand %d) in one stage", read, written);
     }
 
     // A row scalar's effect must happen once, not with every slab.
@@ -312,7 +318,9 @@ class AheadPlan {
 
     void place(Stage& stage, Form& form) {
         if (form.initial >= 0 && !is_given(form.initial)) return;
-        const auto given = [&](const Segment& segment) { return is_given(segment.operand); };
+        const auto given = [&](const Segment& segment) {
+            return is_given(segment.operand) && (segment.guard.operand < 0 || is_given(segment.guard.operand));
+        };
         const auto rest = std::stable_partition(form.segments.begin(), form.segments.end(), given);
         form.ready = int(rest - form.segments.begin());
         if (!form.ready) return;

@@ -176,6 +176,25 @@ int add_segment(Program& p, int matrix, int operand) {
     return push(form.segments, Segment{matrix, operand});
 }
 
+int add_guard(Program& p, int operand, bool when) {
+    check_open(p);
+    Phase& phase = last_phase(p, "rc_guard");
+    const Operand& o = operand_of(p, operand, "rc_guard");
+    if (o.place != Place::memory || o.slot == RC_VECTOR || o.width != 1)
+        fail("rc_guard: operand %d must be memory with rows, of width 1", operand);
+    if (phase.kind == PhaseKind::outer) {
+        if (phase.pairs.empty()) fail("rc_guard: the current phase has no pair; call rc_pair first");
+        if (o.slot == RC_ROLL_NEW || o.slot == RC_ROLL_PREVIOUS) fail("rc_guard: operand %d of a pair must not roll", operand);
+        phase.pairs.back().guard = {operand, when};
+        return 0;
+    }
+    Stage& stage = last_stage(p, "rc_guard");
+    if (stage.forms.empty() || stage.forms.back().segments.empty())
+        fail("rc_guard: the current stage's last form has no segment; call rc_segment first");
+    stage.forms.back().segments.back().guard = {operand, when};
+    return 0;
+}
+
 int add_point(Program& p, int op, int destination, int a, int b, int c, int64_t immediate) {
     check_open(p);
     Stage& stage = last_stage(p, "rc_point");

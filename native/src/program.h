@@ -36,8 +36,17 @@ struct Matrix {
     int64_t pack_offset = 0;                                       // bytes
 };
 
+// Rows that may go without a segment or pair: those where `operand` is 0, or is not 0 if `when` is false.
+struct Guard {
+    int operand = -1;  // -1: none may
+    bool when = true;
+    bool operator==(const Guard&) const = default;
+};
+
 struct Segment {
     int matrix, operand;
+    Guard guard{};
+    int rows = -1;   // completed by prepare(): the guard's place among those of the stage; -1: none
     int place = -1;  // completed by prepare(): the operand's place among those that the stage's segments read
 };
 
@@ -85,6 +94,7 @@ struct Stage {
     std::vector<int> streams;       // what its points read or write at a step of a sequence, one of each kind
     std::vector<int> inputs;        // what its segments read at a step
     std::vector<int> operands;      // each operand that its segments read, once
+    std::vector<Guard> guards;      // each of its segments' guards, once
     std::vector<Source> addressed;  // each operand that its points use, once
     bool begins_ahead = false;      // some form's first products may be computed ahead
     int64_t tile_elements = 0;      // per chunk row
@@ -100,6 +110,7 @@ struct State {
 struct Pair {
     int a, b, buffer;
     int64_t offset, ld;
+    Guard guard{};
 };
 
 enum class PhaseKind { loop, everywhere, outer };

@@ -10,7 +10,8 @@ namespace recell {
 
 namespace {
 
-constexpr size_t most_products = 8;  // of one call of the micro-kernel
+constexpr size_t most_products = 8;   // of one call of the micro-kernel
+constexpr int64_t rows_of_a_run = 4;  // on average, for runs of rows that are due to be computed each for itself
 
 template <class T> class StageRun {
   public:
@@ -19,6 +20,7 @@ template <class T> class StageRun {
 
     void run() {
         point_at_rows();
+        find_due();
         if (stage_.by_rows) return run_rows();
         for (int64_t slab = share_.first_slab; slab < share_.last_slab; ++slab) {
             unit_ = slab * k_.slab;
@@ -80,6 +82,33 @@ template <class T> class StageRun {
         }
     }
 
+    void find_due() {
+        if (w_.due.size() < stage_.guards.size()) w_.due.resize(stage_.guards.size());
+        for (size_t i = 0; i < stage_.guards.size(); ++i) find_due(stage_.guards[i], w_.due[i]);
+    }
+
+    // Rows scattered one by one are computed with those between them: alone, a row costs as much as several of a block.
+    void find_due(const Guard& guard, Due& due) {
+        const Operand& o = operand(guard.operand);
+        int64_t local = 0, rows = 0;
+        due.count = 0;
+        for (int64_t s = 0; s < chunk_.span_count; ++s) {
+            const T* value = at(guard.operand, o, chunk_.spans[s], 0);
+            for (int64_t r = 0; r < chunk_.spans[s].count; ++r, ++local, value += o.ld) {
+                if ((*value != T(0)) != guard.when) continue;
+                ++rows;
+                if (due.count && due.runs[due.count - 1].first + due.runs[due.count - 1].count == local)
+                    ++due.runs[due.count - 1].count;
+                else
+                    due.runs[due.count++] = {local, 1};
+            }
+        }
+        if (rows < rows_of_a_run * due.count) {
+            due.runs[0] = {due.runs[0].first, due.runs[due.count - 1].first + due.runs[due.count - 1].count - due.runs[0].first};
+            due.count = 1;
+        }
+    }
+
     void run_rows() {
         unit_ = 0;
         for (const Form& form : stage_.forms)
@@ -132,18 +161,58 @@ template <class T> class StageRun {
         return {tile, stride};
     }
 
+    // Where some rows may go without: what all rows need comes first, in one call, then the rest, to the rows that need it.
     void add_segments(std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
+        const Due::Rows all{0, chunk_.rows};
+        if (stage_.guards.empty()) return add_to(all, segments, unit, width, target, stride, start);
+        if (segments.empty()) return;
+        Segment whole[most_products];
+        size_t count = 0;
+        const auto add_whole = [&] {
+            if (count) add_to(all, {whole, count}, unit, width, target, stride, start);
+            if (count) start = {target, stride};
+            count = 0;
+        };
+        for (const Segment& segment : segments) {
+            if (segment.rows >= 0 && !w_.due[size_t(segment.rows)].all(chunk_.rows)) continue;
+            whole[count++] = segment;
+            if (count == most_products) add_whole();
+        }
+        add_whole();
+        settle(width, target, stride, start);
+        start = {target, stride};
+        for (const Segment& segment : segments) {
+            if (segment.rows < 0 || w_.due[size_t(segment.rows)].all(chunk_.rows)) continue;
+            const Due& due = w_.due[size_t(segment.rows)];
+            for (int i = 0; i < due.count; ++i) add_to(due.runs[i], {&segment, 1}, unit, width, target, stride, start);
+        }
+    }
+
+    // What the sums start from, where no product has taken it there.
+    void settle(int64_t width, T* target, int64_t stride, Start<T> start) {
+        const int64_t padded = round_up(width, k_.lanes);
+        for (int64_t r = 0; r < chunk_.rows && start.first != target; ++r)
+            if (start.first)
+                std::memcpy(target + r * stride, start.first + r * start.stride, size_t(padded) * sizeof(T));
+            else
+                std::fill_n(target + r * stride, padded, T(0));
+    }
+
+    void add_to(Due::Rows rows, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
+        target += rows.first * stride;
+        if (start.first) start.first += rows.first * start.stride;
         if (run_.program.pairs)
-            add_segments(k_.gemm_pairs, segments, unit, width, target, stride, start);
+            add_to(k_.gemm_pairs, rows, segments, unit, width, target, stride, start);
         else
-            add_segments(k_.gemm, segments, unit, width, target, stride, start);
+            add_to(k_.gemm, rows, segments, unit, width, target, stride, start);
     }
 
     template <class E> using Gemm = void (*)(int64_t, const Product<E>*, int, int, T*, int64_t, Start<T>, Ahead*);
 
     template <class E>
-    void add_segments(Gemm<E> gemm, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
-        const auto rows = reinterpret_cast<const E**>(w_.pointers);
+    void add_to(Gemm<E> gemm, Due::Rows rows, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride,
+                Start<T> start) {
+        const auto pointers = reinterpret_cast<const E**>(w_.pointers) + rows.first;
         Product<E> products[most_products];
         for (size_t done = 0; done < segments.size(); done += most_products, start = {target, stride}) {
             const int count = int(std::min<size_t>(most_products, segments.size() - done));
@@ -151,9 +220,9 @@ template <class T> class StageRun {
                 const Segment& segment = segments[done + size_t(i)];
                 const Matrix& m = run_.program.matrices[size_t(segment.matrix)];
                 const int64_t depth = run_.program.pairs ? pair_count(m.depth()) : m.depth();
-                products[i] = {rows + segment.place * chunk_.rows, depth, reinterpret_cast<const E*>(run_.packs + m.pack_offset) + unit * depth};
+                products[i] = {pointers + segment.place * chunk_.rows, depth, reinterpret_cast<const E*>(run_.packs + m.pack_offset) + unit * depth};
             }
-            multiply(gemm, products, count, width, target, stride, start);
+            multiply(gemm, rows.count, products, count, width, target, stride, start);
         }
     }
 
@@ -178,11 +247,11 @@ template <class T> class StageRun {
 
     // Panel by panel; the products are left at the last one.
     template <class E>
-    void multiply(Gemm<E> gemm, Product<E>* products, int count, int64_t width, T* target, int64_t stride, Start<T> start) {
+    void multiply(Gemm<E> gemm, int64_t rows, Product<E>* products, int count, int64_t width, T* target, int64_t stride, Start<T> start) {
         for (int64_t first = 0; first < width; first += k_.panel) {
             const int64_t panel = std::min<int64_t>(k_.panel, round_up(width - first, k_.lanes));
             const Start<T> own{start.first ? start.first + first : nullptr, start.stride};
-            gemm(chunk_.rows, products, count, int(panel), target + first, stride, own, &w_.ahead);
+            gemm(rows, products, count, int(panel), target + first, stride, own, &w_.ahead);
             for (int i = 0; i < count; ++i) products[i].panel += k_.panel * products[i].depth;
         }
     }

@@ -46,6 +46,16 @@ template <class T> struct Walk {
     T* at(int64_t s) const { return first + s * stride + (s & 1) * flip; }
 };
 
+// The rows of a chunk that a guard lets through, in runs.
+struct Due {
+    struct Rows {
+        int64_t first, count;
+    };
+    Rows runs[loop_chunk / 2 + 1];
+    int count;
+    bool all(int64_t rows) const { return count == 1 && runs[0].count == rows; }
+};
+
 template <class T> struct Worker {
     Run<T>& run;
     int id, count;          // real threads
@@ -59,6 +69,7 @@ template <class T> struct Worker {
     uint32_t* pairs;        // (program.pair_elements): the current stage's operands in bf16
     T* begun;               // (run.ahead_elements): products computed ahead, of the steps to come
     Ahead ahead{};          // what the next stages read and write
+    std::vector<Due> due{}; // of the current stage's guards
 
     void barrier() { run.barrier.wait(count); }
     T* part_accumulators(int part) { return run.accumulators + part * run.accumulator_stride; }

@@ -131,6 +131,7 @@ def test_every_value_stands_where_its_inputs_are_ready(name: str, variant: str) 
             for stage in phase.stages:
                 for form in stage.forms:
                     needed = [p.operand for p in form.products] + ([form.initial] if form.initial is not None else [])
+                    needed += [p.guard.condition for p in form.products if p.guard]
                     assert set(needed) <= ready
                 ready |= {form.node for form in stage.forms}
                 for node in stage.points:
@@ -138,6 +139,7 @@ def test_every_value_stands_where_its_inputs_are_ready(name: str, variant: str) 
                     ready.add(node)
         assert set(step.kept) <= ready
         assert {i for _, a, b in step.outers for i in (a, b)} <= ready
+        assert {guard.condition for guard in step.outer_guards.values()} <= ready
 
 
 def test_two_parameters_with_one_gradient_are_summed_once() -> None:

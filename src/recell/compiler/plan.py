@@ -8,11 +8,12 @@ the phases: even ones run everywhere at once, odd ones are loops.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recell.compiler import backward as derivation
 from recell.compiler import stash as stashing
 from recell.compiler.build import Variant
+from recell.compiler.guards import NEVER, Facts, Guard, Guards, common, one_of
 from recell.compiler.passes import prepare, push_layout
 from recell.compiler.sums import gather
 from recell.graph.graph import Graph, Node
@@ -22,11 +23,12 @@ from recell.language.cell import Cell
 
 @dataclass(frozen=True)
 class Product:
-    """One `matrix @ operand`; `transposed`: the matrix's transpose is meant."""
+    """One `matrix @ operand`; `transposed`: the matrix's transpose is meant. Rows without its guard may go without it."""
 
     matrix: int
     transposed: bool
     operand: int
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class StepPlan:
     kept: frozenset[int]  # values that the caller wants as streams
     outers: tuple[tuple[int, int, int], ...]  # (outer node, left, right): summed over all steps at the end
     level: Mapping[int, int]
+    outer_guards: Mapping[int, Guard] = field(default_factory=dict[int, Guard])  # outer node -> where it is not 0
+    needs: Mapping[int, Guards] = field(default_factory=dict[int, Guards])  # where anybody needs a given value
 
     def readers(self) -> dict[int, list[int]]:
         """Node -> the nodes that read its value when the plan runs; the shape that a coin takes from its input is no reading."""
@@ -79,6 +83,9 @@ class StepPlan:
                 for node in stage_nodes(stage):
                     for i in self.nodes[node].inputs if self.nodes[node].op != "coin" else ():
                         table.setdefault(i, []).append(node)
+                for form in stage.forms:
+                    for condition in {p.guard.condition for p in form.products if p.guard}:
+                        table.setdefault(condition, []).append(form.node)
         return table
 
 
@@ -111,8 +118,9 @@ def make_plan(cell: Cell, sizes: Mapping[str, int], variant: Variant) -> Plan:
               if n.shape.is_row and OPS[n.op].kind == "leaf" and n.op not in ("state", "coin")}
     forward = plan_step(graph.nodes, leaves, recurrences, graph.output, ())
     wanted = [*graph.output, *stash.values, *(graph.states[i].after for i in stash.states)]
-    saving = plan_step(graph.nodes, leaves, recurrences, wanted, ())
-    return Plan(graph, forward, saving, derived, _plan_backward(graph, derived, stash, leaves), stash, dict(sizes))
+    backward = _plan_backward(graph, derived, stash, leaves)
+    saving = plan_step(graph.nodes, leaves, recurrences, wanted, (), {v: backward.needs.get(v, NEVER) for v in stash.values})
+    return Plan(graph, forward, saving, derived, backward, stash, dict(sizes))
 
 
 def stash_floats(cell: Cell, sizes: Mapping[str, int]) -> int:
@@ -171,16 +179,19 @@ def gather_backward(d: derivation.Backward) -> derivation.Backward:
 
 
 def plan_step(nodes: tuple[Node, ...], given: Iterable[int], recurrences: Iterable[tuple[int, int]],
-              wanted: Iterable[int], reductions: Iterable[int]) -> StepPlan:
-    """Places every needed value. `wanted`: streams for the caller; `reductions`: outer and batch_sum nodes."""
-    placer = _Placer(nodes, set(given), list(recurrences), list(wanted), list(reductions))
+              wanted: Iterable[int], reductions: Iterable[int], needs: Mapping[int, Guards] | None = None) -> StepPlan:
+    """Places every needed value. `wanted`: streams for the caller; `reductions`: outer and batch_sum nodes.
+
+    `needs`: where the caller needs a wanted value; the others it needs at every row.
+    """
+    placer = _Placer(nodes, set(given), list(recurrences), list(wanted), list(reductions), needs or {})
     placer.place()
     return placer.result()
 
 
 class _Placer:
     def __init__(self, nodes: tuple[Node, ...], given: set[int], recurrences: list[tuple[int, int]],
-                 wanted: list[int], reductions: list[int]) -> None:
+                 wanted: list[int], reductions: list[int], needs: Mapping[int, Guards]) -> None:
         self.nodes, self.given, self.recurrences = nodes, given, recurrences
         self.wanted = wanted
         self.outers = [r for r in reductions if nodes[r].op == "outer"]
@@ -190,6 +201,33 @@ class _Placer:
         self.readers = self._readers()
         self.group = self._groups()
         self.level: dict[int, int] = {}
+        self.facts = Facts(nodes, given)
+        self.needs = self.facts.needs(self.order, self.readers, self._roots(needs))
+        self.guards = self._guards()
+        self.conditions = {g.condition for g in self.guards.values()}
+
+    def _roots(self, needs: Mapping[int, Guards]) -> dict[int, Guards]:
+        """Where those outside the step need its values: a factor of a weight gradient only where the other is not 0."""
+        parts: dict[int, list[Guards | None]] = {}
+        for node in self.wanted:
+            parts.setdefault(node, []).append(needs.get(node, NEVER))
+        for node in [*self.batch_sums, *(a for _, a in self.recurrences)]:
+            parts.setdefault(node, []).append(NEVER)
+        for left, right in (self.nodes[o].inputs for o in self.outers):
+            parts.setdefault(left, []).append(self.facts.zeros(right))
+            parts.setdefault(right, []).append(self.facts.zeros(left))
+        return {node: common(guards) or NEVER for node, guards in parts.items()}
+
+    def _guards(self) -> dict[int, Guard]:
+        """Product or outer node -> what it may be left out without."""
+        found: dict[int, Guard | None] = {o: one_of(self._zeros(*self.nodes[o].inputs), self.order) for o in self.outers}
+        for node in self.order:
+            if self.nodes[node].op == "product" and node not in self.given:
+                found[node] = one_of(self.needs[node] | self._zeros(self.nodes[node].inputs[1]), self.order)
+        return {node: guard for node, guard in found.items() if guard}
+
+    def _zeros(self, *factors: int) -> Guards:
+        return NEVER.union(*(self.facts.zeros(f) or NEVER for f in factors))
 
     def _inputs(self, node: int) -> list[int]:
         """Values of the row that this one reads in the same step; a coin reads a shape alone."""
@@ -273,6 +311,9 @@ class _Placer:
 
     def _lowest(self, node: int, level: dict[int, int], group_level: dict[int, int]) -> int:
         inputs = max((level[i] for i in self._inputs(node)), default=0)
+        if node in self.guards:  # a loop's conditions are there before it begins
+            condition = level[self.guards[node].condition]
+            inputs = max(inputs, condition + condition % 2)
         if node in self.group:
             group = self.group[node]
             group_level[group] = max(group_level.get(group, 1), inputs | 1)
@@ -290,7 +331,7 @@ class _Placer:
 
     def _sink_points(self) -> None:
         for node in reversed(self.order):
-            if node in self.group or not self._is_point(node) or self.level[node] % 2:
+            if node in self.group or not self._is_point(node) or self.level[node] % 2 or node in self.conditions:
                 continue
             target = min((self.level[r] for r in self.readers[node]), default=0)
             if target % 2 and target > self.level[node]:
@@ -313,7 +354,8 @@ class _Placer:
         phases = tuple(Phase(level, self._stages([n for n in live if self.level[n] == level])) for level in levels)
         outers = tuple((o, self.nodes[o].inputs[0], self.nodes[o].inputs[1]) for o in self.outers)
         return StepPlan(self.nodes, phases, tuple(self.recurrences), frozenset(self.given), frozenset(self.wanted), outers,
-                        dict(self.level))
+                        dict(self.level), {o: self.guards[o] for o in self.outers if o in self.guards},
+                        {node: self.needs[node] for node in self.order if node in self.given})
 
     def _stages(self, members: list[int]) -> tuple[Stage, ...]:
         inside = set(members)
@@ -324,6 +366,8 @@ class _Placer:
         for form in forms.values():
             for product in form.products:
                 stage[form.node] = max(stage[form.node], stage.get(product.operand, -1) + 1)
+                if product.guard:
+                    stage[form.node] = max(stage[form.node], stage.get(product.guard.condition, -1) + 1)
         for node in members:  # what reads a form waits for its last product
             if node not in forms and node not in absorbed:
                 stage[node] = self._stage_of(node, inside, stage)
@@ -392,5 +436,5 @@ class _Placer:
     def _product(self, node: int) -> Product:
         matrix, operand = self.nodes[node].inputs
         if self.nodes[matrix].op == "transpose":
-            return Product(self.nodes[matrix].inputs[0], True, operand)
-        return Product(matrix, False, operand)
+            return Product(self.nodes[matrix].inputs[0], True, operand, self.guards.get(node))
+        return Product(matrix, False, operand, self.guards.get(node))

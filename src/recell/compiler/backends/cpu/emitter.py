@@ -56,6 +56,9 @@ class Emitter:
     def segment(self, matrix: int, operand: int) -> None:
         self.program.build("segment", matrix, operand)
 
+    def guard(self, operand: int, when: bool) -> None:
+        self.program.build("guard", operand, int(when))
+
     def point(self, op: str, destination: int, a: int = NOTHING, b: int = NOTHING, c: int = NOTHING, immediate: int = 0) -> None:
         self.program.point(op, destination, a, b, c, immediate)
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from recell.errors import RecellError
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 MODULE = "recell._native.librecell_native"  # no Python module: only the finder is asked where it lies
 
 # enum rc_slot
@@ -61,6 +61,7 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_stage": (c_int, (c_void_p, c_int)),
     "rc_form": (c_int, (c_void_p, c_int, c_int)),
     "rc_segment": (c_int, (c_void_p, c_int, c_int)),
+    "rc_guard": (c_int, (c_void_p, c_int, c_int)),
     "rc_point": (c_int, (c_void_p, c_int, c_int, c_int, c_int, c_int, c_int64)),
     "rc_outer": (c_int, (c_void_p,)),
     "rc_pair": (c_int, (c_void_p, c_int, c_int, c_int, c_int64, c_int64)),

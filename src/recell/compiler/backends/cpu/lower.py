@@ -21,6 +21,7 @@ from recell.compiler.backends.cpu.storage import (
     Layout,
     Place,
 )
+from recell.compiler.guards import Guard
 from recell.compiler.plan import Form, Phase, Stage, StepPlan, stage_nodes
 from recell.compiler.stash import width
 from recell.graph.graph import Node
@@ -54,7 +55,7 @@ class Lowering:
     def _place_scratch(self) -> None:
         """Memory for what another stage, phase or product reads."""
         products = {p.operand for phase in self.plan.phases for s in phase.stages for f in s.forms for p in f.products}
-        outers = {i for _, a, b in self.plan.outers for i in (a, b)}
+        outers = {i for _, a, b in self.plan.outers for i in (a, b)} | {g.condition for g in self.plan.outer_guards.values()}
         starts = {f.initial for phase in self.plan.phases for s in phase.stages for f in s.forms}
         delayed = {after for before, after in self.plan.recurrences if self._copy_level(before, after) is not None}
         for node, (p, s) in self.stage_of.items():
@@ -196,6 +197,14 @@ class Lowering:
             left, right = self.outside(a), self.outside(b)
             assert left is not None and right is not None, (self.plan.nodes[a], self.plan.nodes[b])
             self.program.pair(left, right, buffer, 0, columns)
+            self.guard(self.plan.outer_guards.get(node))
+
+    def guard(self, guard: Guard | None) -> None:
+        """Of the segment or pair emitted last."""
+        if guard:
+            condition = self.outside(guard.condition)
+            assert condition is not None, self.plan.nodes[guard.condition]
+            self.program.guard(condition, guard.when)
 
     def _by_width(self, stage: Stage) -> list[Stage]:
         """Stages whose parts of different widths never meet are run one width after the other, slab by slab."""
@@ -250,6 +259,7 @@ class StageLowering:
         self.program.form(destination, initial)
         for p in form.products:
             self.program.segment(self.whole.matrix(p.matrix, p.transposed), self._read(p.operand))
+            self.whole.guard(p.guard)
 
     def _further_copies(self, node: int) -> None:
         for place in self.whole.layout.copies.get(node, ()):

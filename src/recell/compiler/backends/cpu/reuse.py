@@ -23,6 +23,8 @@ class Reuse:
         forms = [form for phase in plan.phases for stage in phase.stages for form in stage.forms]
         read_whole = {p.operand for f in forms for p in f.products} | {f.initial for f in forms}
         read_whole |= {i for _, a, b in plan.outers for i in (a, b)} | plan.kept
+        guards = [*plan.outer_guards.values(), *(p.guard for f in forms for p in f.products)]
+        read_whole |= {g.condition for g in guards if g}
         self.free = [v for v in spendable if v not in read_whole]
 
     def take(self, node: int) -> int | None:
