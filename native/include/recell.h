@@ -129,6 +129,26 @@ typedef struct {
  * is chunk * V elements with gradients and a few rows without. No two buffers may overlap. 0, or a negative number. */
 RC_API int rc_linear_cross_entropy(const rc_loss_call*);
 
+/* --- connectionist temporal classification ---------------------------------------------------------------------------------------------- */
+typedef struct {
+    int dtype;                     /* 0 float, 1 double: of log_y, losses and gradient; inside all is double */
+    int threads;                   /* sequences are shared among them; the bits of the result do not depend on it */
+    int64_t steps, rows, classes;  /* T, N, C */
+    const void* log_y;             /* (T, N, C), row-major: log-probabilities */
+    const int64_t* targets;        /* the labels of all sequences, 0..C-1 without the blank */
+    const int64_t* target_offsets; /* (N): where a sequence's labels begin */
+    const int64_t* target_lengths; /* (N): 0 and more */
+    const int64_t* input_lengths;  /* (N): 0..T; steps beyond them are not read */
+    int64_t blank;                 /* 0..C-1 */
+    int finite;                    /* an infinite loss (too few steps for the labels) is 0, and its gradient 0 instead of NaN */
+    void* losses;                  /* (N), written: -log of the probability of all paths that read as the labels */
+    void* gradient;                /* (T, N, C), or NULL; written: exp(log_y) - gamma, the loss's derivative by the scores before a log-softmax;
+                                      0 beyond the input lengths */
+} rc_ctc_call;
+/* Scratch, from the pool, is a thread's longest sequence: 16 (labels + 1) bytes a step with the gradient. No two buffers may overlap. 0, or a
+ * negative number. */
+RC_API int rc_ctc_loss(const rc_ctc_call*);
+
 /* --- streaming -----------------------------------------------------------------------------------------------------------------------
  * A stream is a chain of links, each bound to fixed buffers: all that a run decides from its program and call is decided when a link is
  * added, so that a step costs little more than its arithmetic. Programs, buffers, tables and packs belong to the caller and must outlive

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "builder.h"
+#include "ctc.h"
 #include "error.h"
 #include "kernels.h"
 #include "loss.h"
@@ -124,6 +125,14 @@ int rc_linear_cross_entropy(const rc_loss_call* call) {
     return guarded([&] {
         if (!call) fail("rc_linear_cross_entropy: the call is NULL");
         linear_cross_entropy(*call);
+        return 0;
+    });
+}
+
+int rc_ctc_loss(const rc_ctc_call* call) {
+    return guarded([&] {
+        if (!call) fail("rc_ctc_loss: the call is NULL");
+        ctc_loss(*call);
         return 0;
     });
 }

@@ -2,6 +2,7 @@
 // baseline.
 #include "kernels.h"
 
+#include "ctc_kernels.h"
 #include "gemm.h"
 #include "loss_kernels.h"
 #include "outer_gemm.h"
@@ -33,6 +34,8 @@ template <class T> constexpr recell::Kernels<T> table() {
     k.coin = coin<T>;
     k.exponentials = exponentials<T>;
     k.logit_gradients = logit_gradients<T>;
+    k.ctc_row = ctc_row<T>;
+    k.ctc_scratch = ctc_scratch;
     k.fma_work = fma_work<T>;
     PointFunction<T>* p = k.point;
     p[op_copy] = map<T, Copy, 1>, p[op_splat] = splat_rows<T>;

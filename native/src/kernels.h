@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "ctc_row.h"
 #include "ops.h"
 
 namespace recell {
@@ -100,6 +101,9 @@ template <class T> struct Kernels {
     void (*exponentials)(int64_t classes, int64_t width, T* tile, const T* bias, T* maximum, T* sum, const T* weights, T* weighted);
     void (*logit_gradients)(int64_t classes, int64_t width, T* tile, const T* before, const T* maximum, const T* scale, const T* weights,
                             const T* share);
+    // The CTC loss of one sequence, and its gradient; how many doubles it needs. See ctc_kernels.h.
+    double (*ctc_row)(const CtcRow<T>&);
+    int64_t (*ctc_scratch)(int64_t steps, int64_t labels, bool gradient);
     // Runs independent FMA chains; returns the number of floating point operations done.
     double (*fma_work)(int64_t repeats, T* sink);
 };

@@ -15,8 +15,9 @@ from recell.compiler.backends.cpu.loss import Layer, Losses
 from recell.compiler.backends.cpu.loss import linear_cross_entropy as run_kernel
 from recell.errors import DataError, RecellError, ShapeError, message
 from recell.nn.bridge import KERNEL_DTYPES, gradients_of, name_of, plain
+from recell.nn.ctc import ctc_loss
 
-__all__ = ["linear_cross_entropy"]
+__all__ = ["ctc_loss", "linear_cross_entropy"]
 
 _REDUCTIONS = ("mean", "sum", "none")
 _IGNORED = -100  # torch's default

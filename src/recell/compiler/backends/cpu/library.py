@@ -69,6 +69,7 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_run": (c_int, (c_void_p, c_void_p, POINTER(CallArguments))),
     "rc_run_all": (c_int, (c_int, c_void_p, c_void_p, c_void_p)),
     "rc_linear_cross_entropy": (c_int, (c_void_p,)),
+    "rc_ctc_loss": (c_int, (c_void_p,)),
     "rc_stream_new": (c_void_p, ()),
     "rc_stream_free": (None, (c_void_p,)),
     "rc_stream_program": (c_int, (c_void_p, c_void_p, c_void_p, POINTER(CallArguments))),
