@@ -61,6 +61,16 @@ def test_resume_remembers_the_options(recell, corpus: Path, small, tmp_path: Pat
     assert again.code == 2 and "--resume" in again.err
 
 
+def test_what_acts_between_layers(recell, corpus: Path, small, tmp_path: Path) -> None:
+    options = ("--hidden-size", "7,7,7", "--highway", "--input-dropout", 0.1, "--variational")
+    assert recell(*TRAIN, corpus, "--out", tmp_path / "m", *small, *options).code == 0
+    found = library.load(tmp_path / "m").get_params()
+    assert (found["hidden_size"], found["highway"], found["residual"]) == ([7, 7, 7], True, False)
+    assert (found["input_dropout"], found["variational"]) == (0.1, True)
+    assert recell("generate", tmp_path / "m", "--length", 5).code == 0
+    assert recell(*TRAIN, corpus, "--out", tmp_path / "r", *small, "--layers", 2, "--residual").code == 0
+
+
 def test_resume_where_nothing_was_saved_yet_begins(recell, corpus: Path, small, tmp_path: Path) -> None:
     assert recell(*TRAIN, corpus, "--out", tmp_path / "m", *small, "--resume").code == 0
 
@@ -101,6 +111,9 @@ BAD = [
     (("corpus.txt", "--cell", "good.py"), "good.py:Good"),
     (("corpus.txt", "--hidden-size", "0"), "hidden_size"),
     (("corpus.txt", "--hidden-size", "many"), "hidden-size"),
+    (("corpus.txt", "--hidden-size", "8,many"), "256,128"),
+    (("corpus.txt", "--hidden-size", "8,9", "--highway"), "layer 1 takes 8 and gives 9"),
+    (("corpus.txt", "--residual", "--highway"), "write one of them"),
     (("corpus.txt", "--epochs", "2"), "steps and epochs"),
     (("corpus.txt", "--level", "letters"), "characters"),
     (("corpus.txt", "--optimizer", "adam"), "adamw"),

@@ -14,9 +14,18 @@ def train(**options: object) -> LanguageModel:
     return LanguageModel(**{**settings, **options}).fit([SENTENCE * 20], progress=False)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session", params=["LSTM", "GRU", "Jordan", "SCRN"])
+MODELS: dict[str, dict[str, object]] = {
+    "LSTM": {"cell": "LSTM", "num_layers": 2},
+    "GRU": {"cell": "GRU", "hidden_size": [7, 5, 9]},
+    "Jordan": {"cell": "Jordan"},
+    "SCRN": {"cell": "SCRN", "num_layers": 2, "residual": True, "dropout": 0.2},
+    "a highway": {"cell": "LSTM", "num_layers": 3, "highway": True, "input_dropout": 0.1, "variational": True},
+}
+
+
+@pytest.fixture(scope="session", params=MODELS)
 def trained(request: pytest.FixtureRequest) -> LanguageModel:
-    return train(cell=request.param, num_layers=1 if request.param == "Jordan" else 2)
+    return train(**MODELS[request.param])
 
 
 @pytest.fixture

@@ -51,3 +51,17 @@ def test_its_own_sizes_make_a_network() -> None:
     description, tensors = parts(sizes={"context": 9})
     network = make_network(Free, description, tensors, backend="cpu", dtype="float32")
     assert network.layers[0].state_sizes == (HIDDEN, 9)
+
+
+def test_what_an_earlier_recell_did_not_write_is_absent() -> None:
+    description, tensors = parts()
+    assert "residual" not in description and "highway" not in description
+    check_tensors(Free, description, tensors, VOCABULARY)
+    with pytest.raises(ModelError, match="one connection around it; came residual and highway"):
+        check_tensors(Free, {**description, "residual": True, "highway": True}, tensors, VOCABULARY)
+
+
+def test_layers_that_cannot_carry_their_input_are_refused() -> None:
+    description, tensors = parts(hidden_size=[HIDDEN, 6], num_layers=2, residual=True)
+    with pytest.raises(ModelError, match="the input 4 and the output 6"):
+        check_tensors(Free, description, tensors, VOCABULARY)

@@ -22,6 +22,7 @@ from recell.errors import CellError, DataError, ModelError, RecellError
 from recell.modifiers import recurrent_dropout, zoneout
 from recell.runtime.saved import config_hash
 from recell.tasks import LanguageModel
+from recell.tasks._trained import _check_note
 from recell.tasks.language_model import Network
 
 
@@ -82,10 +83,17 @@ def test_the_loss_is_the_cross_entropy_of_the_logits(name: str) -> None:
         torch.testing.assert_close(found, torch.autograd.grad(expected.sum(), list(network.parameters()), retain_graph=True))
 
 
-@pytest.mark.parametrize("name", ["LSTM", "GRU", "Jordan", "SCRN"])
+BETWEEN: dict[str, dict[str, Any]] = {
+    "LSTM": {"highway": True},
+    "GRU": {"residual": True, "input_dropout": 0.1},
+    "Jordan": {"num_layers": 1},
+    "SCRN": {"hidden_size": [6, 9], "variational": True},
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
 def test_saved_and_loaded_it_is_the_same(name: str, corpus: Path, small: dict[str, Any], tmp_path: Path) -> None:
-    layers = 1 if name == "Jordan" else 2
-    model = LanguageModel(**{**small, "steps": 2}, cell=name, num_layers=layers, dropout=0.2)
+    model = LanguageModel(**{**small, "steps": 2, "cell": name, "num_layers": 2, "dropout": 0.2, **BETWEEN[name]})
     model.fit(corpus, progress=False).save(tmp_path / "m")
     loaded = LanguageModel.load(tmp_path / "m")
     assert same(weights(model), weights(loaded))
@@ -94,6 +102,28 @@ def test_saved_and_loaded_it_is_the_same(name: str, corpus: Path, small: dict[st
     loaded.save(tmp_path / "again")
     for path in (tmp_path / "m").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_what_an_earlier_recell_saved_loads_and_resumes_as_before(corpus: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    """Options that it did not have are absent from config.json and from the checkpoint's note."""
+    younger = ("residual", "highway", "input_dropout", "variational")
+    model = LanguageModel(**{**small, "steps": 2}, num_layers=2).fit(corpus, out=tmp_path / "m", progress=False)
+    model.save(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    for name in younger:
+        del config["options"][name]
+        config["network"].pop(name, None)
+    config["sha256"] = config_hash(config)
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    loaded = LanguageModel.load(tmp_path / "m")
+    assert same(weights(model), weights(loaded)) and loaded.evaluate(corpus) == model.evaluate(corpus)
+    assert recell.runtime.load(tmp_path / "m").generate("the", 9, seed=1) == model.generate("the", 9, seed=1)
+    note = model._note("text")
+    earlier = {**note, "options": {n: v for n, v in note["options"].items() if n not in younger}}
+    _check_note(earlier, note, "m", LanguageModel._options())
+    with pytest.raises(ModelError, match="has highway=False; came True"):
+        _check_note(earlier, LanguageModel(**{**small, "steps": 2}, num_layers=2, highway=True)._note("text"), "m",
+                    LanguageModel._options())  # fmt: skip
 
 
 def test_a_cell_of_ones_own_loads_where_nobody_knows_it(corpus: Path, small: dict[str, Any], tmp_path: Path) -> None:
@@ -292,6 +322,13 @@ BAD_OPTIONS = [
     ({"seed": 1.5}, "seed is a whole number"),
     ({"sizes": [3]}, "sizes holds numbers"),
     ({"hidden_size": 10**8}, "the network cannot be made"),
+    ({"hidden_size": [8, 0]}, "hidden_size is a whole number"),
+    ({"hidden_size": []}, "one for each layer"),
+    ({"hidden_size": [8, 9, 10], "num_layers": 2}, "one for each layer"),
+    ({"hidden_size": [8, 9], "residual": True}, "layer 1 takes 8 and gives 9"),
+    ({"residual": True, "highway": True}, "write one of them"),
+    ({"highway": "yes"}, "highway is True or False"),
+    ({"input_dropout": 1.0}, "input_dropout"),
 ]
 
 

@@ -27,6 +27,15 @@ def _folder(text: str) -> Path:
     return named_folder(text)
 
 
+def _units(text: str) -> int | list[int]:
+    """``256``, or ``256,128``: a layer each."""
+    try:
+        units = [int(part) for part in str(text).split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number of units, and no list such as 256,128") from None
+    return units if len(units) > 1 else units[0]
+
+
 Folder = Annotated[Path, typer.Argument(help="A model folder that `recell train` wrote.", metavar="DIR", parser=_folder)]
 Data = Annotated[Path, typer.Argument(help="A UTF-8 text file.", metavar="DATA")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -51,7 +60,9 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The folder for the model and its checkpoints.", metavar="DIR", parser=_folder)],
     cell: Annotated[str | None, typer.Option(help="A cell's name, or your own: file.py:Name.")] = None,
-    hidden_size: Annotated[int | None, typer.Option(help="Units of each layer.")] = None,
+    hidden_size: Annotated[
+        Any, typer.Option(help="Units of every layer, or of each: 256,128.", metavar="N[,N]", parser=_units)
+    ] = None,
     layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
     steps: Annotated[int | None, typer.Option(help="How many batches to train on.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How many passes over the data, in place of --steps.")] = None,
@@ -59,6 +70,10 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Parallel streams.")] = None,
     window: Annotated[int | None, typer.Option(help="Steps of truncated back-propagation.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Probability of dropping a unit.")] = None,
+    input_dropout: Annotated[float | None, typer.Option(help="The same for the input alone; else as --dropout.")] = None,
+    variational: Annotated[bool | None, typer.Option("--variational", help="Drop the same units at all steps.")] = None,
+    residual: Annotated[bool | None, typer.Option("--residual", help="Add a layer's input to its output.")] = None,
+    highway: Annotated[bool | None, typer.Option("--highway", help="A gate between a layer's input and output.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw, sgd, momentum, rmsprop or adagrad.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
     patience: Annotated[int | None, typer.Option(help="Validations without a better one before it ends.")] = None,
@@ -78,6 +93,7 @@ def train(
     named = {
         "cell": cell, "hidden_size": hidden_size, "num_layers": layers, "steps": steps, "epochs": epochs,
         "level": level, "batch_size": batch_size, "window": window, "dropout": dropout,
+        "input_dropout": input_dropout, "variational": variational, "residual": residual, "highway": highway,
         "optimizer": optimizer, "learning_rate": learning_rate, "patience": patience, "seed": seed,
         "threads": threads,
     }  # fmt: skip

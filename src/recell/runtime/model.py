@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recell.data.vocabulary import Vocabulary
 from recell.decoding.sample import Sampling
 from recell.errors import DataError, ModelError, message
+from recell.language.carried import CONNECTIONS
 from recell.language.cell import Cell
 from recell.runtime.network import Network, checked_backend, make_network
 from recell.runtime.saved import CONFIG, SavedModel, read_saved
@@ -110,10 +111,14 @@ def of_saved(saved: SavedModel, *, backend: str = "cpu", dtype: str = "float32")
 
 def network_description(saved: SavedModel) -> dict[str, Any]:
     """The ``network`` entry of config.json, every part of its right kind."""
-    description: dict[str, Any] = {
-        name: saved.entry("network", name, kind=int) for name in ("input_size", "hidden_size", "num_layers")
-    }
+    network = saved.entry("network", kind=dict)
+    hidden: Any = saved.entry("network", "hidden_size", kind=list if isinstance(network.get("hidden_size"), list) else int)
+    description: dict[str, Any] = {name: saved.entry("network", name, kind=int) for name in ("input_size", "num_layers")}
     sizes = saved.entry("network", "sizes", kind=dict)
-    if description["num_layers"] < 1 or not all(isinstance(n, int) for n in sizes.values()):
+    counts = [*sizes.values(), *(hidden if isinstance(hidden, list) else ())]
+    fits = not isinstance(hidden, list) or len(hidden) == description["num_layers"]
+    if description["num_layers"] < 1 or not fits or not all(isinstance(n, int) for n in counts):
         raise ModelError(f"{saved.folder / CONFIG} is damaged: its sizes are no counts")
-    return {**description, "sizes": dict(sizes)}
+    # An earlier recell had no connections around layers, and wrote none.
+    carried = {name: saved.entry("network", name, kind=bool) for name in CONNECTIONS if name in network}
+    return {**description, "hidden_size": hidden, "sizes": dict(sizes), **carried}

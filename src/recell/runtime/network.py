@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from recell.compiler.backends.cpu.backend import CpuKernel
 from recell.compiler.backends.cpu.stream import Packed, packed_affine
 from recell.compiler.build import Call, Kernel, backends, build
 from recell.errors import CellError, ModelError, RecellError, ShapeError
+from recell.language.carried import CONNECTIONS, carry_input
 from recell.language.cell import Cell
 
 Array = NDArray[Any]
@@ -93,7 +95,8 @@ def make_network(
     number = "float32" if dtype == "bfloat16" else dtype
     arrays = {name: np.ascontiguousarray(array, number) for name, array in tensors.items()}
     sizes = layer_sizes(cell, description)
-    layers = tuple(_layer(cell, sizes[n], n, arrays, backend, dtype) for n in range(len(sizes)))
+    cells = layer_cells(cell, description, sizes)
+    layers = tuple(_layer(cells[n], sizes[n], n, arrays, backend, dtype) for n in range(len(sizes)))
     weight, bias = arrays.get("output.weight"), arrays.get("output.bias")
     transposed = None if weight is None else weight.T.copy()
     return Network(cell, arrays["embedding.weight"], layers, transposed, bias, number, dtype == "bfloat16")
@@ -102,14 +105,26 @@ def make_network(
 def layer_sizes(cell: Cell, description: Mapping[str, Any]) -> list[dict[str, int]]:
     """Every size's number in each layer: a layer reads what the one before puts out."""
     width, found = description["input_size"], list[dict[str, int]]()
-    for _ in range(description["num_layers"]):
+    hidden, count = description["hidden_size"], description["num_layers"]
+    for size in hidden if isinstance(hidden, (list, tuple)) else repeat(hidden, count):
         try:
-            found.append(cell.resolve(width, description["hidden_size"], description["sizes"]))
+            found.append(cell.resolve(width, size, description["sizes"]))
         except (ShapeError, CellError) as error:
             raise ModelError(f"the sizes do not fit the cell: {error}") from None
         _check_width(cell, found[-1])
         width = cell.output_size(found[-1])
     return found
+
+
+def layer_cells(cell: Cell, description: Mapping[str, Any], sizes: Sequence[Mapping[str, int]]) -> list[Cell]:
+    """The cell of each layer; from the second on one that carries its input past it, where the description says so."""
+    connections = [name for name in CONNECTIONS if description.get(name)]
+    if len(connections) > 1:
+        raise ModelError(f"a layer has one connection around it; came {' and '.join(connections)}")
+    try:
+        return [carry_input(cell, own, connections[0]) if number and connections else cell for number, own in enumerate(sizes)]
+    except CellError as error:
+        raise ModelError(f"the layers do not fit: {error}") from None
 
 
 def _check_width(cell: Cell, sizes: Mapping[str, int]) -> None:
@@ -134,8 +149,8 @@ def check_tensors(
     if vocabulary_size is None:
         vocabulary_size = len(tensors.get("embedding.weight", ()))
     expected: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary_size, description["input_size"])}
-    for number, layer in enumerate(sizes):
-        expected |= {f"recurrent.{p.name}_l{number}": p.shape for p in cell.parameters(layer)}
+    for number, (own, layer) in enumerate(zip(layer_cells(cell, description, sizes), sizes, strict=True)):
+        expected |= {f"recurrent.{p.name}_l{number}": p.shape for p in own.parameters(layer)}
     width = cell.output_size(sizes[-1])
     if not cell.brings_output:
         expected |= {"output.weight": (vocabulary_size, width), "output.bias": (vocabulary_size,)}

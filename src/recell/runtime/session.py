@@ -82,9 +82,12 @@ class Session:
 
     @property
     def state(self) -> dict[str, Array]:
-        """A copy of every state, (layers, streams, size), by its name; assign it back to return there."""
+        """A copy of every state, (layers, streams, size), by its name; assign it back to return there.
+
+        A layer narrower than the widest has zeros beyond its size, as in `recell.nn.Recurrent`.
+        """
         states = zip(self._network.cell.states, zip(*self._steps.states, strict=True), strict=True)
-        return {state.name: np.stack(layers) for state, layers in states}
+        return {state.name: _stacked(layers) for state, layers in states}
 
     @state.setter
     def state(self, values: Mapping[str, ArrayLike]) -> None:
@@ -99,7 +102,7 @@ class Session:
                 raise ShapeError(f"the state {name!r} is {current[name].shape}; came {array.shape}")
         for layer, states in enumerate(self._steps.states):
             for mine, array in zip(states, arrays.values(), strict=True):
-                mine[...] = array[layer]
+                mine[...] = array[layer, :, : mine.shape[1]]
 
     def reset(self, streams: Sequence[int] | Array | None = None) -> None:
         """Start all streams anew, or those of these numbers."""
@@ -145,3 +148,12 @@ class Session:
         if x.size and not (0 <= x.min() and x.max() <= highest):
             raise DataError(f"token numbers go from 0 to {highest}; came {sorted({int(x.min()), int(x.max())})}")
         return x
+
+
+def _stacked(layers: Sequence[Array]) -> Array:
+    """(streams, size) of each layer as (layers, streams, widest size)."""
+    streams, widest = len(layers[0]), max(layer.shape[1] for layer in layers)
+    stacked = np.zeros((len(layers), streams, widest), layers[0].dtype)
+    for row, layer in zip(stacked, layers, strict=True):
+        row[:, : layer.shape[1]] = layer
+    return stacked

@@ -25,7 +25,10 @@ _SHORTEST_STREAM = 1000  # symbols: validation is cut into streams no shorter, a
 
 
 class Network(nn.Module):
-    """embedding -> Recurrent -> dropout -> linear; a cell that brings its own output layer has the last two inside."""
+    """embedding -> Recurrent -> dropout -> linear; a cell that brings its own output layer has the last two inside.
+
+    ``dropout`` acts on the embedding too unless ``input_dropout`` says otherwise. The other options are those of `Recurrent`.
+    """
 
     def __init__(
         self,
@@ -33,20 +36,29 @@ class Network(nn.Module):
         vocabulary_size: int,
         *,
         embedding_size: int,
-        hidden_size: int,
+        hidden_size: int | list[int] | tuple[int, ...],
         num_layers: int = 1,
         sizes: Mapping[str, int] | None = None,
         dropout: float = 0.0,
+        input_dropout: float | None = None,
+        variational: bool = False,
+        residual: bool = False,
+        highway: bool = False,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         sizes = {**(sizes or {}), **({"output": vocabulary_size} if cell.brings_output else {})}
+        hidden_size = list(map(int, hidden_size)) if isinstance(hidden_size, (list, tuple)) else hidden_size
+        num_layers = len(hidden_size) if isinstance(hidden_size, list) else num_layers
         self.description: dict[str, Any] = {
-            "input_size": embedding_size, "hidden_size": hidden_size, "num_layers": num_layers, "sizes": sizes
+            "input_size": embedding_size, "hidden_size": hidden_size, "num_layers": num_layers, "sizes": sizes,
+            "residual": residual, "highway": highway,
         }  # fmt: skip
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        between = dropout if num_layers > 1 else 0.0
-        self.recurrent = Recurrent(cell, embedding_size, hidden_size, num_layers, dropout=between, sizes=sizes, backend=backend)
+        self.recurrent = Recurrent(
+            cell, embedding_size, hidden_size, num_layers, sizes=sizes, residual=residual, highway=highway, dropout=dropout,
+            input_dropout=dropout if input_dropout is None else input_dropout, variational=variational, backend=backend,
+        )  # fmt: skip
         self.dropout = nn.Dropout(dropout)
         self.output = None
         if not cell.brings_output:
@@ -75,10 +87,7 @@ class Network(nn.Module):
 
     def _read(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         """What the output layer is given, (T, N, width); the logits themselves where the cell brings them."""
-        if self.training and self.dropout.p:
-            y, after = self.recurrent(self.dropout(self.embedding(tokens)), state)
-        else:
-            y, after = self.recurrent.embedded(tokens, self.embedding.weight, state)
+        y, after = self.recurrent.embedded(tokens, self.embedding.weight, state)
         assert isinstance(y, Tensor)  # tokens are no PackedSequence, and there is one direction
         y = y if self.output is None else self.dropout(y)
         return y, {name: value.detach() for name, value in after.items()}

@@ -124,7 +124,7 @@ class TrainedTask(Task):
             raise ModelError(f"{out} already holds a training's checkpoints; write resume (--resume) to go on with "
                              f"the same options, or delete {checkpoints.folder} to begin anew")
         saved = checkpoints.load()
-        _check_note(saved.state.get("note"), note, out)
+        _check_note(saved.state.get("note"), note, out, self._options())
         return saved
 
     def _train(self, learner: Learner, steps_per_epoch: int, *, out: str | Path | None, note: Mapping[str, Any],
@@ -185,11 +185,12 @@ def _check_free(folder: Path, resume: bool) -> None:
         raise ModelError(f"{folder} already holds {', '.join(held)}, which this training would overwrite; write another folder")
 
 
-def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path) -> None:
+def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path, defaults: Mapping[str, Any]) -> None:
     """Refuse to go on with another text or other options than the checkpoint's."""
     if not isinstance(earlier, dict) or earlier.get("task") != now["task"]:
         raise ModelError(f"the checkpoint in {out} is not of the task {now['task']}; train in another folder")
     before, after = earlier["options"], now["options"]
+    before = {**options_to_json(defaults), **before}  # an option that is younger than the checkpoint was as it is by default
     for name in after:
         if name not in _MAY_CHANGE and before.get(name) != after[name]:
             raise ModelError(

@@ -15,13 +15,13 @@ import torch
 from recell.data.batching import Streams
 from recell.data.text import read_text
 from recell.data.vocabulary import UNKNOWN, Level, Vocabulary, checked_level
-from recell.errors import DataError, ModelError, RecellError, message
+from recell.errors import DataError, ModelError, RecellError, ShapeError, message
 from recell.language.cell import Cell
 from recell.runtime.model import Model, network_description
 from recell.runtime.network import check_tensors
 from recell.runtime.saved import TENSORS, SavedModel, tensors_bytes
 from recell.tasks._language import LanguageLearner, Network, nats_per_token
-from recell.tasks._trained import METRICS, VOCABULARY, TrainedTask, arrays_of
+from recell.tasks._trained import METRICS, VOCABULARY, TrainedTask, arrays_of, check_count
 from recell.training.loop import check_number
 from recell.training.metrics import read_records, records_bytes
 from recell.training.progress import Progress, chosen
@@ -41,6 +41,10 @@ class LanguageModel(TrainedTask):
     the text is held out; the weights that did best on it are kept, and ``patience`` validations without a
     better one end the training. ``plan`` sets further entries of ``recell.training.Plan``, such as
     ``{"clip": 0.5}``. ``threads`` None leaves torch's number.
+
+    ``hidden_size`` may be a list, a size for each layer. ``residual`` and ``highway`` carry a layer's input past it, from the
+    second layer on; ``dropout`` drops units of the embedding, between layers and before the output layer, ``input_dropout``
+    of the embedding at another rate, and ``variational`` the same units at all steps of a window: see `recell.nn.Recurrent`.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class LanguageModel(TrainedTask):
         *,
         cell: Cell | str = "LSTM",
         level: Level = "characters",
-        hidden_size: int = 256,
+        hidden_size: int | list[int] | tuple[int, ...] = 256,
         num_layers: int = 1,
         embedding_size: int | None = None,
         sizes: Mapping[str, int] | None = None,
@@ -67,6 +71,10 @@ class LanguageModel(TrainedTask):
         threads: int | None = None,
         device: str = "cpu",
         backend: str = "auto",
+        residual: bool = False,
+        highway: bool = False,
+        input_dropout: float | None = None,
+        variational: bool = False,
     ) -> None:
         self.cell = cell
         self.level: Level = level
@@ -89,6 +97,10 @@ class LanguageModel(TrainedTask):
         self.threads = threads
         self.device = device
         self.backend = backend
+        self.residual = residual
+        self.highway = highway
+        self.input_dropout = input_dropout
+        self.variational = variational
 
     def fit(
         self,
@@ -201,7 +213,15 @@ class LanguageModel(TrainedTask):
 
     def _check(self) -> Cell:
         """Refuse what cannot be, before anything is read or written; the cell."""
-        cell = self._check_shared(("hidden_size", "num_layers", "batch_size", "window", "minimum_count"), ("embedding_size",))
+        counts = ("hidden_size",) if not isinstance(self.hidden_size, (list, tuple)) else ()
+        cell = self._check_shared((*counts, "num_layers", "batch_size", "window", "minimum_count"), ("embedding_size",))
+        for size in () if counts else self._hidden_sizes():
+            check_count("hidden_size", size)
+        if self.input_dropout is not None and check_number("input_dropout", self.input_dropout) >= 1:
+            raise RecellError(message("input_dropout is a probability below 1", came=self.input_dropout, write="None, or 0.2"))
+        for name in ("residual", "highway", "variational"):
+            if not isinstance(getattr(self, name), bool):
+                raise RecellError(message(f"{name} is True or False", came=repr(getattr(self, name)), write=f"{name}=True"))
         if check_number("validation_fraction", self.validation_fraction) >= 1:
             raise RecellError(message("validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"))
         checked_level(self.level)
@@ -217,12 +237,23 @@ class LanguageModel(TrainedTask):
         cut = len(text) - int(len(text) * self.validation_fraction)
         return text[:cut], text[cut:]
 
+    def _hidden_sizes(self) -> tuple[Any, ...]:
+        """The sizes of the layers, or the one that all have."""
+        if not isinstance(self.hidden_size, (list, tuple)):
+            return (self.hidden_size,)
+        if not self.hidden_size or self.num_layers not in (1, len(self.hidden_size)):
+            named = f"hidden_size={list(self.hidden_size)} and num_layers={self.num_layers}"
+            raise ShapeError(message("a list of hidden sizes has one for each layer", came=named, write="hidden_size=[256, 128]"))
+        return tuple(self.hidden_size)
+
     def _make_network(self, cell: Cell, vocabulary_size: int) -> Network:
         description = {
-            "input_size": self.embedding_size or min(self.hidden_size, 128),
+            "input_size": self.embedding_size or min(self._hidden_sizes()[0], 128),
             "hidden_size": self.hidden_size,
             "num_layers": self.num_layers,
             "sizes": dict(self.sizes or {}),
+            "residual": self.residual,
+            "highway": self.highway,
         }
         try:
             network = self._network_of(cell, vocabulary_size, description)
@@ -231,12 +262,14 @@ class LanguageModel(TrainedTask):
         return self._placed(network)
 
     def _network_of(self, cell: Cell, vocabulary_size: int, description: Mapping[str, Any]) -> Network:
-        named = {name: description[name] for name in ("hidden_size", "num_layers", "sizes")}
+        named = {name: value for name, value in description.items() if name != "input_size"}
         return Network(
             cell,
             vocabulary_size,
             embedding_size=description["input_size"],
             dropout=self.dropout,
+            input_dropout=self.input_dropout,
+            variational=self.variational,
             backend=self.backend,
             **named,
         )
