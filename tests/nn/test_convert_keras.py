@@ -275,6 +275,36 @@ def test_bidirectional_computes_keras_equations(merge):
         np.testing.assert_allclose(ours.detach(), theirs, atol=1e-12)
 
 
+def test_a_backward_layer_of_its_own_is_taken():
+    weights, x, _, _ = drawn("GRU", {})
+    one, other = wrapped("GRU", units=5), wrapped("GRU", units=5, go_backwards=True)
+    found = from_keras("Bidirectional", [*weights, *weights], layer=one, backward_layer=other)
+    expected = from_keras("Bidirectional", [*weights, *weights], layer=one)
+    assert torch.equal(found(torch.tensor(x))[0], expected(torch.tensor(x))[0])
+    with pytest.raises(CellError, match="goes forward with its layer"):
+        from_keras("Bidirectional", [*weights, *weights], layer=one, backward_layer=one)
+    with pytest.raises(CellError, match="two kinds, widths or activations"):
+        from_keras("Bidirectional", [*weights, *weights], layer=one, backward_layer=wrapped("GRU", activation="relu"))
+
+
+# what layer.get_config() of a keras.layers.LSTM holds
+WHOLE = {
+    "name": "lstm", "trainable": True, "dtype": {"class_name": "DTypePolicy", "config": {"name": "float32"}},
+    "return_sequences": False, "return_state": False, "go_backwards": False, "stateful": False, "unroll": False,
+    "zero_output_for_mask": False, "units": 5, "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True,
+    "kernel_initializer": None, "recurrent_initializer": None, "bias_initializer": None, "unit_forget_bias": True,
+    "kernel_regularizer": None, "recurrent_regularizer": None, "bias_regularizer": None, "activity_regularizer": None,
+    "kernel_constraint": None, "recurrent_constraint": None, "bias_constraint": None, "dropout": 0.0, "recurrent_dropout": 0.0,
+    "seed": None,
+}  # fmt: skip
+
+
+def test_a_whole_configuration_is_taken():
+    weights, x, _, _ = drawn("LSTM", {})
+    layer = from_keras("LSTM", weights, **WHOLE)
+    assert torch.equal(layer(torch.tensor(x))[0], from_keras("LSTM", weights)(torch.tensor(x))[0])
+
+
 def test_stacked_cells_are_layers():
     generator = np.random.default_rng(5)
     first, second = (random_weights("GRU", {}, width, 5, generator) for width in (3, 5))

@@ -167,8 +167,8 @@ def _bidirectional(arrays: Sequence[Any], config: Config) -> Recurrent:
     forward, backward = _layer(one[0], arrays[:half], one[1]), _layer(other[0], arrays[half:], other[1])
     if (forward.cell, forward.units) != (backward.cell, backward.units):
         raise CellError("Bidirectional of two kinds, widths or activations is not supported; write two layers, and merge them")
-    if forward.backwards or (backward.backwards and other is one):
-        raise CellError("Bidirectional of a layer with go_backwards is not supported; write go_backwards=False")
+    if forward.backwards or (other is not one and not backward.backwards):
+        raise CellError("Bidirectional goes forward with its layer and back with its backward_layer; write go_backwards so")
     merge = config.get("merge_mode", "concat")
     if merge is not None and merge not in MERGES:
         raise DataError(unknown("merge_mode", str(merge), MERGES))
