@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from recell import cell, sigmoid, tanh
+from recell import cell, concat, sigmoid, split, tanh
 from recell.compiler.build import Variant
 from recell.compiler.passes import prepare
-from recell.compiler.plan import gather_graph
+from recell.compiler.plan import gather_graph, make_plan
 from recell.graph.graph import Graph
-from tests.contract.harness import agree, everything, make
+from tests.contract.harness import agree, everything, make, sizes_of
 
 
 def gathered(definition) -> Graph:
@@ -54,3 +54,34 @@ def test_sums_without_a_product_stay_as_written() -> None:
 
     graph, before = gathered(Scan), prepare(Scan.graph, Variant())
     assert [n.op for n in graph.nodes] == [n.op for n in before.nodes]
+
+
+@cell
+def Halves(p, x, h):
+    """Parts of a state, one of them read twice, and the whole besides."""
+    a, b = split(h, 2)
+    c = tanh(p.W @ x + p.U @ a + p.V @ b + p.M @ h)
+    return concat(a * sigmoid(b), b + c)
+
+
+@cell
+def OneHalf(p, x, h):
+    """A part that nobody reads leaves a gap."""
+    a, _ = split(h, 2)
+    return tanh(p.W @ x + p.U @ a)
+
+
+def ops_of(definition) -> list[str]:
+    step = make_plan(definition, sizes_of(definition, 8), Variant(training=True)).backward
+    return [step.nodes[n].op for phase in step.phases for stage in phase.stages for n in stage.points]
+
+
+def test_gradients_of_parts_are_put_side_by_side() -> None:
+    assert "pad" not in ops_of(Halves) and "concat" in ops_of(Halves)
+    assert "pad" in ops_of(OneHalf)
+
+
+def test_the_gradients_are_the_same() -> None:
+    for definition in (Halves, OneHalf):
+        case = make(definition, sizes_of(definition, 10), rows=9)
+        agree(everything(case, "cpu"), everything(case, "reference"))

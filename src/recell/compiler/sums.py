@@ -1,14 +1,19 @@
-"""Sums put in one order: products first, then what is given, then the rest, so that one form takes all products."""
+"""Sums put in one order: products first, then what is given, then the rest, so that one form takes all products.
+
+The gradient of a vector that was split is a sum of its parts' gradients, each with zeros around it: side by side without a gap
+they are one `concat`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from recell.graph.graph import Builder, Node
+from recell.graph.size import Size
 
 
 def gather(nodes: tuple[Node, ...], pinned: Iterable[int], fixed: int = 0) -> tuple[tuple[Node, ...], list[int]]:
-    """Rebuilds every sum of three or more that holds a product; returns the nodes and old -> new places.
+    """Rebuilds every sum of three or more that holds a product, and those of parts; returns the nodes and old -> new places.
 
     `pinned` values are read from outside; the first `fixed` nodes stay as and where they are.
     """
@@ -22,12 +27,16 @@ def gather(nodes: tuple[Node, ...], pinned: Iterable[int], fixed: int = 0) -> tu
     for old in range(fixed, len(nodes)):
         node = nodes[old]
         addends = _addends(nodes, readers, kept, old, fixed) if node.op == "add" else []
-        if len(addends) > 2 and any(nodes[a].op == "product" for a in addends):
+        parts = _side_by_side(nodes, addends)
+        if parts:
+            terms = [place[a] for a in sorted(addends, key=lambda a: _rank(nodes[a])) if not any(a in part for part in parts)]
+            terms.append(
+                builder.apply("concat", tuple(_sum(builder, [place[nodes[a].inputs[0]] for a in part]) for part in parts))
+            )
+            place.append(_sum(builder, terms))
+        elif len(addends) > 2 and any(nodes[a].op == "product" for a in addends):
             ordered = sorted(addends, key=lambda a: _rank(nodes[a]))
-            total = place[ordered[0]]
-            for addend in ordered[1:]:
-                total = builder.apply("add", (total, place[addend]))
-            place.append(total)
+            place.append(_sum(builder, [place[a] for a in ordered]))
         else:
             place.append(builder._append(node.op, tuple(place[i] for i in node.inputs), node.attributes, node.shape))  # pyright: ignore[reportPrivateUsage]
     return tuple(builder.nodes), place
@@ -37,6 +46,27 @@ def _rank(node: Node) -> int:
     if node.op == "product":
         return 0
     return 2 if node.shape.is_row else 1
+
+
+def _sum(builder: Builder, terms: list[int]) -> int:
+    total = terms[0]
+    for term in terms[1:]:
+        total = builder.apply("add", (total, term))
+    return total
+
+
+def _side_by_side(nodes: tuple[Node, ...], addends: list[int]) -> list[list[int]]:
+    """Addends that are parts with zeros around, by the place where they lie, if they fill the whole without a gap; else none."""
+    pads = [a for a in addends if nodes[a].op == "pad"]
+    found: list[list[int]] = []
+    start = Size()
+    while here := [a for a in pads if nodes[a].attributes[0] == start]:
+        size = nodes[nodes[here[0]].inputs[0]].shape.dims[0]
+        if size == Size() or any(nodes[nodes[a].inputs[0]].shape.dims[0] != size for a in here):
+            return []
+        found.append(here)
+        start = start + size
+    return found if found and nodes[found[-1][0]].attributes[1] == Size() else []
 
 
 def _addends(nodes: tuple[Node, ...], readers: dict[int, list[int]], pinned: set[int], root: int, fixed: int) -> list[int]:
