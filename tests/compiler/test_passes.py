@@ -9,7 +9,7 @@ import pytest
 
 from recell import cell, coin, concat, dropout, mean, sigmoid, split, sum, tanh  # noqa: A004
 from recell.compiler.build import Variant
-from recell.compiler.passes import prepare, push_layout, with_mask, with_reset
+from recell.compiler.passes import prepare, push_layout, push_signs, with_mask, with_reset
 from recell.errors import CellError
 from recell.graph.verify import verify
 from recell.language.cell import Cell
@@ -34,7 +34,7 @@ def test_a_reset_restores_the_initial_number() -> None:
         for n in graph.nodes
         if n.op == "where" and graph.nodes[n.inputs[0]].op == "reset"
     }
-    assert fresh == {0: 0.0, 1: 0.0, 2: 1.0, 3: 0.0}
+    assert fresh == {0: 0.0, 1: 0.0, 2: 0.0, 3: -1e4}
 
 
 def test_a_mask_holds_states_and_silences_locals() -> None:
@@ -53,6 +53,20 @@ def test_concat_goes_into_columns() -> None:
 
     ops = [n.op for n in push_layout(Joined.graph).nodes]
     assert "concat" not in ops and ops.count("columns") == ops.count("product") == 2
+
+
+def test_signs_go_into_matrices_where_nobody_else_reads_the_product() -> None:
+    @cell
+    def Signs(p, x, h):
+        shared = p.V @ x
+        return tanh(p.W @ x - p.U @ h + -(p.A @ x) + (p.b - shared) * shared)
+
+    nodes = push_signs(Signs.graph).nodes
+    assert [nodes[n.inputs[0]].op for n in nodes if n.op == "neg"] == ["parameter"] * 2
+    assert [n.op for n in nodes].count("sub") == 1
+    case = make(Signs, Signs.resolve(3, 5))
+    for backend in ("cpu", "eager"):
+        agree(everything(case, backend), everything(case, "reference"))
 
 
 def test_split_goes_into_rows() -> None:

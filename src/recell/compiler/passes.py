@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from recell.compiler.build import Variant
@@ -114,6 +115,33 @@ def push_layout(graph: Graph) -> Graph:
     op by op has no use for it: there one wide product is faster, and every value that the author named is kept.
     """
     graph = drop_dead(_LayoutPush(graph).run())
+    verify(graph, CellError, prepared=True)
+    return graph
+
+
+def push_signs(graph: Graph) -> Graph:
+    """`a - M @ v` is `a + (-M) @ v`, `-(M @ v)` is `(-M) @ v`: a sum of products is one block product, and so is its adjoint.
+
+    Only where nobody else reads the product. The matrix is negated once a call.
+    """
+    readers = Counter(i for node in graph.nodes for i in node.inputs)
+    readers.update([*graph.output, *(s.after for s in graph.states)])
+    builder = Builder()
+    place: list[int] = []
+
+    def negated(old: int) -> int | None:
+        node = graph.nodes[old]
+        if node.op != "product" or readers[old] != 1:
+            return None
+        matrix, operand = (place[i] for i in node.inputs)
+        return builder.apply("product", (builder.apply("neg", (matrix,)), operand))
+
+    for node in graph.nodes:
+        new = negated(node.inputs[-1]) if node.op in ("sub", "neg") else None
+        if new is not None and node.op == "sub":
+            new = builder.apply("add", (place[node.inputs[0]], new))
+        place.append(copy(builder, node, tuple(place[i] for i in node.inputs)) if new is None else new)
+    graph = drop_dead(relocate(graph, builder, place))
     verify(graph, CellError, prepared=True)
     return graph
 

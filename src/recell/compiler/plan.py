@@ -14,7 +14,7 @@ from recell.compiler import backward as derivation
 from recell.compiler import stash as stashing
 from recell.compiler.build import Variant
 from recell.compiler.guards import NEVER, Facts, Guard, Guards, common, one_of
-from recell.compiler.passes import prepare, push_layout
+from recell.compiler.passes import prepare, push_layout, push_signs
 from recell.compiler.sums import gather
 from recell.graph.graph import Graph, Node
 from recell.graph.ops import OPS
@@ -109,7 +109,7 @@ class Plan:
 
 def make_plan(cell: Cell, sizes: Mapping[str, int], variant: Variant) -> Plan:
     """Plans the forward and the derived backward step."""
-    graph = gather_graph(push_layout(prepare(cell.graph, variant)))
+    graph = gather_graph(push_signs(push_layout(prepare(cell.graph, variant))))
     derived = derivation.derive(graph, input_gradient=variant.input_gradient)
     stash = stashing.choose(graph, derived, sizes)
     derived = gather_backward(derived)
