@@ -1,0 +1,200 @@
+"""Tagged sentences: from CoNLL columns, from the three files of SNIPS, from Python lists. Every fault names its file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recell.data.tags import broken, marks_spans
+from recell.data.text import read_text
+from recell.errors import DataError, message
+
+Frames = NDArray[np.float32]
+_SNIPS = ("seq.in", "seq.out", "label")
+
+
+@dataclass(frozen=True, eq=False)
+class Sentence:
+    """Words, or frames (T, features), with a tag for each and an intent, where these are known."""
+
+    words: tuple[str, ...] | Frames
+    tags: tuple[str, ...] | None = None
+    intent: str | None = None
+    where: str = ""  # for errors: file and line, or the number in a list
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+class SentenceFile:
+    """The sentences of a file, or of a folder with seq.in, seq.out and label, read anew each time: it may be larger than memory.
+
+    CoNLL columns: a word a line, columns apart by white space, the first the word and the last its tag; an empty line ends a
+    sentence. A line `-DOCSTART-` and lines that begin with `# ` are left out. SNIPS: a sentence a line, in three files.
+    """
+
+    def __init__(self, path: str | Path, *, labelled: bool = True) -> None:
+        self.path, self._labelled = Path(path), labelled
+        self._count: int | None = None
+
+    def __iter__(self) -> Iterator[Sentence]:
+        found = _snips(self.path, self._labelled) if self.path.is_dir() else _conll(self.path, self._labelled)
+        count = 0
+        for sentence in found:
+            count += 1
+            yield checked(sentence)
+        if not count:
+            raise DataError(message(f"{self.path} holds no sentence", write="a file with a word and its tag on each line"))
+        self._count = count
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._count = sum(1 for _ in self)
+        return self._count
+
+
+def sentences_of(data: Any, labels: Any = None) -> list[Sentence]:
+    """Sentences of Python lists: `data` words and `labels` tags or (tags, intent) pairs; or `data` (words, tags[, intent])."""
+    if isinstance(data, str):
+        raise DataError(message("a sentence is a list of words", came=f"{data!r:.40}", write='[["arrive", "Taipei"]]'))
+    rows = list(data)
+    if labels is None:
+        return [checked(_sentence(row, f"sentence {n}")) for n, row in enumerate(rows, 1)]
+    marks = list(labels)
+    if len(marks) != len(rows):
+        raise DataError(message(f"{len(rows)} sentences need as many labels", came=len(marks), write="one list of tags for each"))
+    return [checked(_labelled(row, mark, f"sentence {n}")) for n, (row, mark) in enumerate(zip(rows, marks, strict=True), 1)]
+
+
+def unlabelled_of(data: Iterable[Any]) -> Iterator[Sentence]:
+    """Sentences without tags out of word lists or frames, as they come; Sentence objects and (words, tags) are taken too."""
+    for number, row in enumerate(data, 1):
+        if isinstance(row, Sentence):
+            yield row
+        elif isinstance(row, tuple) and row and not isinstance(row[0], str):
+            yield checked(_sentence(cast(Any, row), f"sentence {number}"))
+        else:
+            yield checked(Sentence(words_of(row, f"sentence {number}"), where=f"sentence {number}"))
+
+
+def checked(sentence: Sentence) -> Sentence:
+    """The sentence itself; DataError where it is empty, or its tags are too many, too few or break BIO."""
+    where, tags = sentence.where, sentence.tags
+    if not len(sentence.words):
+        raise DataError(f"{where} is empty; leave it out, or give it words")
+    if isinstance(sentence.words, np.ndarray) and not np.isfinite(sentence.words).all():
+        raise DataError(f"{where} has a value that is no number; fill it in, or leave the sequence out")
+    if tags is None:
+        return sentence
+    if len(tags) != len(sentence.words):
+        raise DataError(message(f"{where} has {len(sentence.words)} words and {len(tags)} tags", write="one tag for each word"))
+    if marks_spans(tags) and not any(tag[0] in "ES" for tag in tags) and (place := broken(tags)) is not None:
+        before = tags[place - 1] if place else "the start"
+        raise DataError(message(f"{where}: the tag {tags[place]!r} at word {place + 1} cannot follow {before}",
+                                write=f"B{tags[place][1:]} where a span begins"))
+    return sentence
+
+
+def words_of(row: Any, where: str) -> tuple[str, ...] | Frames:
+    """A row's words, or its frames (T, features); DataError for anything else."""
+    if isinstance(row, np.ndarray) and row.dtype.kind in "fiub":
+        if row.ndim != 2:
+            raise DataError(message(f"{where}: frames are (T, features)", came=f"the shape {row.shape}", write="x[:, None]"))
+        return row.astype(np.float32)
+    if isinstance(row, str) or not isinstance(row, Sequence):
+        raise DataError(message(f"{where} is no list of words", came=f"{row!r:.40}", write='["arrive", "Taipei"]'))
+    if row and not isinstance(row[0], str):
+        return words_of(np.asarray(row), where)
+    if not all(isinstance(word, str) for word in cast(Sequence[Any], row)):
+        raise DataError(message(f"{where} holds a word that is no text", came=f"{row!r:.60}", write="words as str"))
+    return tuple(cast(Sequence[str], row))
+
+
+def _sentence(row: Any, where: str) -> Sentence:
+    if isinstance(row, Sentence):
+        return row
+    if not isinstance(row, (tuple, list)) or len(cast(Any, row)) not in (2, 3):
+        raise DataError(message(f"{where} has no tags", came=f"{row!r:.40}", write="(words, tags), or labels beside the words"))
+    words, *mark = cast(Any, row)
+    return _labelled(words, tuple(mark) if len(mark) == 2 else mark[0], where)
+
+
+def _labelled(words: Any, mark: Any, where: str) -> Sentence:
+    paired = isinstance(mark, tuple) and len(cast(Any, mark)) == 2 and not isinstance(mark[0], str)
+    tags, intent = cast(Any, mark) if paired else (mark, None)
+    if isinstance(tags, str) or not isinstance(tags, Sequence) or not all(isinstance(t, str) and t for t in cast(Any, tags)):
+        raise DataError(message(f"{where} has no list of tags", came=f"{tags!r:.40}", write='["O", "B-city"]'))
+    return Sentence(words_of(words, where), tuple(cast(Sequence[str], tags)), None if intent is None else str(intent), where)
+
+
+def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
+    rows: list[list[str]] = []
+    first, columns = 1, 0
+    number = 0
+    for number, line in enumerate(_lines(path), 1):
+        cells = line.split()
+        if cells and (cells[0] == "-DOCSTART-" or line.startswith("# ")):
+            continue
+        if not cells:
+            if rows:
+                yield _of_rows(rows, f"{path}, line {first}", labelled)
+            rows, first = [], number + 1
+            continue
+        columns = columns or len(cells)
+        if len(cells) != columns or (labelled and columns < 2):
+            wanted = f"the {columns} of the lines before" if columns > 1 else "a word and its tag"
+            said = f"{path}, line {number} has {len(cells)} column(s)"
+            raise DataError(message(said, came=f"{line.strip()!r:.60}", write=wanted))
+        if not rows:
+            first = number
+        rows.append(cells)
+    if rows:
+        yield _of_rows(rows, f"{path}, line {first}", labelled)
+
+
+def _of_rows(rows: list[list[str]], where: str, labelled: bool) -> Sentence:
+    return Sentence(tuple(row[0] for row in rows), tuple(row[-1] for row in rows) if labelled else None, None, where)
+
+
+def _snips(folder: Path, labelled: bool) -> Iterator[Sentence]:
+    wanted = _SNIPS if labelled else _SNIPS[:1]
+    if missing := [name for name in wanted if not (folder / name).is_file()]:
+        raise DataError(message(f"{folder} lacks {', '.join(missing)}", write=f"a folder with {', '.join(_SNIPS)}"))
+    files = [folder / name for name in wanted]
+    for number, lines in enumerate(_together(files), 1):
+        where = f"{files[0]}, line {number}"
+        if labelled:
+            words, tags, intent = lines
+            yield Sentence(tuple(words.split()), tuple(tags.split()), intent.strip(), where)
+        else:
+            yield Sentence(tuple(lines[0].split()), where=where)
+
+
+def _together(files: list[Path]) -> Iterator[list[str]]:
+    """The lines of some files side by side; DataError where one ends before another."""
+    readers = [_lines(path) for path in files]
+    number = 0
+    while True:
+        number += 1
+        lines = [next(reader, None) for reader in readers]
+        if all(line is None for line in lines):
+            return
+        for path, line in zip(files, lines, strict=True):
+            if line is None:
+                raise DataError(f"{path} ends before line {number}, where its neighbours go on; the files must have a line each")
+        yield [line for line in lines if line is not None]
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file as they are read."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            yield from file
+    except (OSError, UnicodeDecodeError, ValueError):
+        read_text(path)  # says what is wrong in one line
+        raise

@@ -1,0 +1,125 @@
+"""Tagged sentences are read from every form, and every fault names its place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recell.data.sentences import SentenceFile, sentences_of, unlabelled_of
+from recell.errors import DataError
+
+CONLL = """# a comment
+-DOCSTART- -X- O
+
+arrive VB O
+Taipei NN B-to
+East NN I-to
+
+on IN O
+"""
+
+
+def plain(found):
+    return [(s.words, s.tags, s.intent) for s in found]
+
+
+def test_conll_columns(tmp_path) -> None:
+    (tmp_path / "a.conll").write_text(CONLL)
+    source = SentenceFile(tmp_path / "a.conll")
+    expected = [(("arrive", "Taipei", "East"), ("O", "B-to", "I-to"), None), (("on",), ("O",), None)]
+    assert plain(source) == expected == plain(source) and len(source) == 2
+    assert [s.where for s in source] == [f"{tmp_path / 'a.conll'}, line 4", f"{tmp_path / 'a.conll'}, line 8"]
+    assert plain(SentenceFile(tmp_path / "a.conll", labelled=False))[1] == (("on",), None, None)
+
+
+def snips(folder, words: str, tags: str, intents: str):
+    folder.mkdir()
+    for name, text in (("seq.in", words), ("seq.out", tags), ("label", intents)):
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_snips(tmp_path) -> None:
+    folder = snips(tmp_path / "s", "play it \nstop\n", "O O \nO\n", "Play\nStop\n")
+    assert plain(SentenceFile(folder)) == [(("play", "it"), ("O", "O"), "Play"), (("stop",), ("O",), "Stop")]
+
+
+def test_python_lists() -> None:
+    words, tags = [["a", "b"], ["c"]], [["O", "B-x"], ["O"]]
+    expected = [(("a", "b"), ("O", "B-x"), None), (("c",), ("O",), None)]
+    assert plain(sentences_of(words, tags)) == expected == plain(sentences_of(list(zip(words, tags, strict=True))))
+    with_intent = [(("a", "b"), ("O", "B-x"), "i"), (("c",), ("O",), "j")]
+    assert plain(sentences_of(words, [(tags[0], "i"), (tags[1], "j")])) == with_intent
+    assert plain(sentences_of(with_intent)) == with_intent
+    assert [s.words for s in unlabelled_of(words)] == [("a", "b"), ("c",)]
+
+
+def test_frames() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 2))
+    (one,) = sentences_of([x], [["a", "b", "a"]])
+    assert one.words.dtype == np.float32 and one.words.shape == (3, 2) and len(one) == 3
+    (same,) = unlabelled_of([x.tolist()])
+    np.testing.assert_array_equal(same.words, one.words)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a O\nb\n", "line 2 has 1 column"),
+        ("a O\n\nb X O\n", "line 3 has 3 column"),
+        ("a\n", "a word and its tag"),
+        ("a O\nb I-x\n", "line 1: the tag 'I-x' at word 2 cannot follow O"),
+        ("a B-x\nb I-y\n", "cannot follow B-x"),
+        ("\n\n", "no sentence"),
+    ],
+)
+def test_faults_in_columns(tmp_path, text, says) -> None:
+    (tmp_path / "bad").write_text(text)
+    with pytest.raises(DataError, match=says) as refused:
+        list(SentenceFile(tmp_path / "bad"))
+    assert "\n" not in str(refused.value) and "bad" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (("a b\n", "O\n", "x\n"), "2 words and 1 tags"),
+        (("a\nb\n", "O\n", "x\ny\n"), "seq.out ends before line 2"),
+        (("\n", "\n", "x\n"), "is empty"),
+    ],
+)
+def test_faults_in_snips(tmp_path, files, says) -> None:
+    with pytest.raises(DataError, match=says):
+        list(SentenceFile(snips(tmp_path / "s", *files)))
+    with pytest.raises(DataError, match=r"lacks seq\.in"):
+        list(SentenceFile(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "says"),
+    [
+        ("a b", None, "list of words"),
+        ([["a"]], [["O"], ["O"]], "as many labels"),
+        ([["a", "b"]], [["O"]], "1 tags"),
+        (["a"], [["O"]], "no list of words"),
+        ([["a", 3]], [["O", "O"]], "no text"),
+        ([[]], [[]], "is empty"),
+        ([["a"]], [["I-x"]], "cannot follow the start"),
+        ([["a"]], ["O"], "list of tags"),
+        ([["a"]], None, "has no tags"),
+        ([np.array([[1.0, np.nan]])], [["a"]], "no number"),
+        ([np.zeros(3)], [["a"] * 3], "shape"),
+    ],
+)
+def test_faults_in_lists(data, labels, says) -> None:
+    with pytest.raises(DataError, match=says) as refused:
+        sentences_of(data, labels)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_no_text(tmp_path) -> None:
+    (tmp_path / "x").write_bytes(b"a O\n\xff O\n")
+    with pytest.raises(DataError, match="not UTF-8"):
+        list(SentenceFile(tmp_path / "x"))
+    with pytest.raises(DataError, match="does not exist"):
+        list(SentenceFile(tmp_path / "none"))
