@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
+
 import numpy as np
 import pytest
 
@@ -358,3 +361,24 @@ def test_a_cell_without_a_source_file_names_its_line(case: str) -> None:
     with pytest.raises(CellError, match=rf"^Typed, line 4: .*{words}") as caught:
         exec(source, vars(recell) | {"cell": cell})
     assert "\n" not in str(caught.value)
+
+
+def test_a_cell_is_traced_under_a_profiler() -> None:
+    """cProfile's own object is no function: it is stopped while a cell's locals are read, and goes on afterwards."""
+    profiler = cProfile.Profile()
+    profiler.enable()
+
+    def after() -> None: ...
+
+    try:
+
+        @cell
+        def Profiled(p, x, h):
+            z = p.W @ x + h
+            return z
+
+        after()
+    finally:
+        profiler.disable()
+    assert names(Profiled) == ["z"]
+    assert any(key[2] == "after" for key in pstats.Stats(profiler).stats)

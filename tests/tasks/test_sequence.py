@@ -69,8 +69,6 @@ class SignNetwork(SequenceNetwork):
 
 
 class Sign(SequenceTask):
-    main_figure = "accuracy"
-
     def __init__(self, *, cell="GRU", hidden_size=8, num_layers=1, sizes=None, dropout=0.1, modifiers=(), batch_size=16,
                  steps=None, epochs=None, optimizer="adamw", learning_rate=0.01, validation_fraction=0.2, patience=None,
                  plan=None, seed=0, threads=1, device="cpu", backend="auto") -> None:  # fmt: skip
@@ -98,6 +96,9 @@ class Sign(SequenceTask):
 
     def _figures(self, codec, examples, answers):
         return {"accuracy": float(np.mean([label == answer for (_, label), answer in zip(examples, answers, strict=True)]))}
+
+    def _main_figure(self, codec):
+        return "accuracy"
 
     def _readable(self, codec, example, answer):
         return answer

@@ -347,4 +347,11 @@ def _call_watching(tracer: Tracer, function: Callable[..., Any], values: dict[st
         tracer.fail(f"{error}; came a Python or NumPy operation that a value of the step does not know; "
                     "write recell's own ops, for example recell.tanh(v)")
     finally:
-        sys.setprofile(before)
+        _profile_again(before)
+
+
+def _profile_again(before: Any) -> None:
+    """What `sys.getprofile` said is set again; a profiler written in C (cProfile's) is an object that is enabled."""
+    sys.setprofile(before if callable(before) else None)
+    if before is not None and not callable(before):
+        before.enable()

@@ -101,9 +101,10 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, transitions: Tensor, lengths: Tensor) -> Tensor:
-        """The log partition; the marginals are kept for the gradient."""
-        partition, marginals, pairs = _forward_backward(scores, transitions, lengths)
-        ctx.save_for_backward(marginals.to(scores.dtype), pairs)
+        """The log partition; what the gradient needs is kept."""
+        partition, marginals, before, after = _forward_backward(scores, transitions, lengths)
+        last = marginals[lengths - 1, torch.arange(len(lengths), device=scores.device)]
+        ctx.save_for_backward(marginals, before, after, last, transitions.detach())
         return partition.to(scores.dtype)
 
     @staticmethod
@@ -111,18 +112,22 @@ class _LogPartition(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor, Tensor, None]:
-        """Marginals times the gradient."""
-        gradient = gradients[0]
-        marginals, pairs = ctx.saved_tensors
-        moved = torch.einsum("n,nij->ij", gradient.double(), pairs)
-        return marginals * gradient[:, None], moved.to(marginals.dtype), None
+        """The expected number of each tag and of each pair of neighbours, times the gradient."""
+        marginals, before, after, last, transitions = ctx.saved_tensors
+        weight, count = gradients[0].double()[:, None], marginals.shape[2]
+        moved = torch.zeros_like(transitions, dtype=torch.float64)
+        pairs = (before * weight).flatten(0, 1).T @ after.flatten(0, 1)  # one product for all steps and rows
+        moved[:count, :count] = pairs * transitions[:count, :count].double().exp()
+        moved[count, :count] = (marginals[0] * weight).sum(0)
+        moved[:count, count + 1] = (last * weight).sum(0)
+        return (marginals * weight).to(transitions.dtype), moved.to(transitions.dtype), None
 
 
-def _forward_backward(scores: Tensor, transitions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The log partition (N,), the marginals of tags (T, N, K), and those of pairs summed over steps (N, K + 2, K + 2).
+def _forward_backward(scores: Tensor, transitions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The log partition (N,), the marginals of tags (T, N, K), and two factors (T - 1, N, K) of those of neighbours.
 
     In probabilities of float64, scaled at every step, so that a step is one matrix product; what lies 700 nats below the best
-    counts as 0.
+    counts as 0. The marginal of the pair i, j at t is before[t, i] * exp(transitions[i, j]) * after[t, j].
     """
     steps, rows, count = scores.shape
     inside = (torch.arange(steps, device=scores.device)[:, None] < lengths)[:, :, None]  # (T, N, 1)
@@ -132,25 +137,18 @@ def _forward_backward(scores: Tensor, transitions: Tensor, lengths: Tensor) -> t
     moves = transitions.double().exp()
     inner, start, end = moves[:count, :count], moves[count, :count], moves[:count, count + 1]
     forward, scale = _scaled(likely, start, inner, inside)
-    last = forward[lengths - 1, torch.arange(rows, device=scores.device)]  # (N, K)
-    ends = last @ end
+    ends = forward[lengths - 1, torch.arange(rows, device=scores.device)] @ end  # (N,)
     partition = torch.where(inside, peak + scale.log(), 0).sum((0, 2)) + ends.log()
-    backward = torch.empty_like(forward)
-    beta = end / ends[:, None]
-    pairs = torch.zeros(rows, count + 2, count + 2, dtype=torch.float64, device=scores.device)
+    backward, after = torch.empty_like(forward), torch.empty_like(forward[1:])
+    first, last = end / ends[:, None], (lengths - 1)[:, None]
+    beta = first
     for t in range(steps - 1, -1, -1):
-        is_last = (lengths == t + 1)[:, None]
-        beta = torch.where(is_last, end / ends[:, None], beta)
+        beta = torch.where(last == t, first, beta)
         backward[t] = torch.where(inside[t], beta, 0)
         if t:
-            ahead = backward[t] * likely[t] / scale[t]  # (N, K)
-            pairs[:, :count, :count] += forward[t - 1][:, :, None] * ahead[:, None, :]
-            beta = ahead @ inner.T
-    marginals = torch.where(inside, forward * backward, 0)
-    pairs[:, :count, :count] *= inner
-    pairs[:, count, :count] = marginals[0]
-    pairs[:, :count, count + 1] = marginals[lengths - 1, torch.arange(rows, device=scores.device)]
-    return partition, marginals, pairs
+            torch.mul(backward[t], likely[t] / scale[t], out=after[t - 1])
+            beta = after[t - 1] @ inner.T
+    return partition, forward * backward, forward[:-1], after
 
 
 def _scaled(likely: Tensor, start: Tensor, inner: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:

@@ -121,7 +121,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
     batch_size: int
     validation_fraction: float
     backend: str
-    main_figure: str = "loss"  # what `score` returns, and what chooses the best step
+    _best_by: str = "loss"  # the main figure, once the data is known
 
     # -- what a task says ------------------------------------------------------------------------------------
 
@@ -154,6 +154,10 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         """The task's figures of answers (in the network's numbers) beside the truth."""
 
     @abstractmethod
+    def _main_figure(self, codec: Codec[Example, Item]) -> str:
+        """The figure, the higher the better, that `score` returns and that chooses the best step."""
+
+    @abstractmethod
     def _readable(self, codec: Codec[Example, Item], example: Example, answer: Answer) -> Any:
         """An answer as `predict` gives it."""
 
@@ -175,6 +179,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         items: Source[Item] = Encoded(examples, codec)
         if isinstance(examples, Sequence):
             items = list(items)
+        self._best_by = self._main_figure(codec)
         buckets = Buckets(items, codec.length, batch_size=self.batch_size, seed=self.seed)
         note = self._note(fingerprint(items))
         saved = self._earlier(out, resume, note)
@@ -204,7 +209,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
 
     def score(self, data: Any, labels: Any = None) -> float:
         """The task's main figure, the higher the better: what scikit-learn's searches compare."""
-        return self.evaluate(data, labels)[self.main_figure]
+        return self.evaluate(data, labels)[self._main_figure(self._fitted()[1])]
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
@@ -264,7 +269,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
     def _usual_plan(self, steps: int, steps_per_epoch: int) -> dict[str, Any]:
         """Validated once an epoch, where there are several."""
         usual = super()._usual_plan(steps, steps_per_epoch)
-        return usual | {"validate_every": min(steps_per_epoch, steps), "best_by": self.main_figure}
+        return usual | {"validate_every": min(steps_per_epoch, steps), "best_by": self._best_by}
 
     def _check_sequence(self, counts: Iterable[str] = (), optional: Iterable[str] = ()) -> Cell:
         """Refuse options that cannot be; the cell, with its modifiers."""

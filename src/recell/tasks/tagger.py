@@ -1,0 +1,314 @@
+"""A tag for every word of a sentence, or every frame of a signal: slots, names, parts of speech; and the sentence's intent.
+
+Features, a recurrent network in both directions, and a conditional random field or a softmax (Huang, Xu and Yu 2015; Lample et
+al. 2016; with an intent beside the slots: Liu and Lane 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recell import cells
+from recell.data.sentences import Sentence, SentenceFile, sentences_of, unlabelled_of
+from recell.data.tags import marks_spans, may_follow, to_bio, to_bioes
+from recell.errors import DataError, ModelError, RecellError, message, unknown
+from recell.language.cell import Cell
+from recell.nn import Recurrent
+from recell.nn.crf import CRF, FORBIDDEN, viterbi
+from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
+from recell.tasks._words import WordFeatures, WordTable, read_vectors
+from recell.training import Loss
+from recell.training.loop import check_number
+
+IGNORED = -100
+Answer = tuple[list[int], int | None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sentence as numbers; `words` is kept for its spelling."""
+
+    words: tuple[str, ...]
+    numbers: NDArray[np.int64] | NDArray[np.float32]
+    tags: NDArray[np.int64]
+    intent: int
+
+
+class TagCodec:
+    """Words, tags and intents as numbers."""
+
+    unit = "words"
+
+    def __init__(self, table: WordTable | None, features: int, tags: Sequence[str], scheme: str, intents: Sequence[str]) -> None:
+        self.table, self.features, self.tags, self.scheme, self.intents = table, features, tuple(tags), scheme, tuple(intents)
+        self._tag_numbers = {tag: number for number, tag in enumerate(self.tags)}
+        self._intent_numbers = {intent: number for number, intent in enumerate(self.intents)}
+
+    def encode(self, example: Sentence, *, labelled: bool) -> Item:
+        """The sentence as numbers; DataError for a tag or an intent that training never saw, or for other frames."""
+        if isinstance(example.words, np.ndarray) != (self.table is None):
+            reads, came = ("words", "frames") if self.table is not None else ("frames", "words")
+            raise DataError(message(f"{example.where}: this tagger reads {reads}", came=came))
+        tags = self._tags(example) if labelled else np.zeros(len(example), np.int64)
+        intent = self._intent(example) if labelled and self.intents else 0
+        if self.table is not None:
+            assert isinstance(example.words, tuple)
+            return Item(example.words, self.table.encode(example.words), tags, intent)
+        frames = np.asarray(example.words, np.float32)
+        if frames.shape[1] != self.features:
+            said = f"{example.where} has {frames.shape[1]} features a frame"
+            raise DataError(message(said, write=f"{self.features}, as in training"))
+        return Item((), frames, tags, intent)
+
+    def length(self, item: Item) -> int:
+        return len(item.numbers)
+
+    def batch(self, items: Sequence[Item]) -> Batch:
+        if self.table is not None:
+            made = self.table.batch([(item.words, item.numbers) for item in items])  # type: ignore[misc]
+        else:
+            made = {"lengths": torch.tensor([len(item.numbers) for item in items])}
+            frames = np.zeros((int(made["lengths"].max()), len(items), self.features), np.float32)
+            for n, item in enumerate(items):
+                frames[: len(item.numbers), n] = item.numbers
+            made["frames"] = torch.from_numpy(frames)
+        tags = np.full((int(made["lengths"].max()), len(items)), IGNORED, np.int64)
+        for n, item in enumerate(items):
+            tags[: len(item.tags), n] = item.tags
+        return made | {"tags": torch.from_numpy(tags), "intents": torch.tensor([item.intent for item in items])}
+
+    def names(self, numbers: Sequence[int]) -> list[str]:
+        """Tags as the training examples write them."""
+        tags = [self.tags[number] for number in numbers]
+        return to_bio(tags) if self.scheme == "bioes" else tags
+
+    def to_json(self) -> dict[str, Any]:
+        table = None if self.table is None else self.table.to_json()
+        return {"table": table, "features": self.features, "tags": list(self.tags), "scheme": self.scheme,
+                "intents": list(self.intents)}  # fmt: skip
+
+    def _tags(self, example: Sentence) -> NDArray[np.int64]:
+        if example.tags is None:
+            raise DataError(f"{example.where} has no tags; give one for each word")
+        tags = to_bioes(to_bio(example.tags)) if self.scheme == "bioes" else list(example.tags)
+        for tag, given in zip(tags, example.tags, strict=True):
+            if tag not in self._tag_numbers:
+                known = to_bio(self.tags) if self.scheme == "bioes" else self.tags
+                raise DataError(f"{example.where}: " + unknown("tag that training saw", given, known))
+        return np.array([self._tag_numbers[tag] for tag in tags], np.int64)
+
+    def _intent(self, example: Sentence) -> int:
+        if example.intent not in self._intent_numbers:
+            raise DataError(f"{example.where}: " + unknown("intent that training saw", str(example.intent), self.intents))
+        return self._intent_numbers[str(example.intent)]
+
+
+class TagNetwork(SequenceNetwork):
+    """Features -> Recurrent -> a score for each tag -> CRF or softmax; pooled over the words -> a score for each intent."""
+
+    def __init__(self, cell: Cell, codec: TagCodec, features: WordFeatures | None, *, hidden_size: int, num_layers: int,
+                 bidirectional: bool, sizes: Mapping[str, int] | None, dropout: float, crf: bool, backend: str) -> None:
+        super().__init__()
+        self.features, self.dropout = features, nn.Dropout(dropout)
+        width = codec.features if features is None else features.width
+        if cell.brings_output:
+            sizes = {**(sizes or {}), "output": len(codec.tags)}
+        between = dropout if num_layers > 1 else 0.0
+        self.recurrent = Recurrent(cell, width, hidden_size, num_layers, bidirectional=bidirectional, sizes=sizes,
+                                   dropout=between, backend=backend)
+        read = self.recurrent.output_size
+        self.output = None if cell.brings_output else nn.Linear(read, len(codec.tags))
+        allowed = torch.from_numpy(may_follow(codec.tags, codec.scheme))
+        self.crf = CRF(len(codec.tags), allowed) if crf else None
+        self.register_buffer("moves", torch.where(allowed, 0.0, FORBIDDEN), persistent=False)
+        self.intent = nn.Linear(read, len(codec.intents)) if codec.intents else None
+
+    def scores(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """A score for each tag, (T, N, tags), and for each intent, (N, intents)."""
+        x = batch["frames"] if self.features is None else self.features(batch)
+        y, _ = self.recurrent(self.dropout(x), lengths=batch["lengths"])
+        y = self.dropout(y)
+        tags = y if self.output is None else self.output(y)
+        return tags, None if self.intent is None else self.intent(_highest(y, batch["lengths"]))
+
+    def loss(self, batch: Batch) -> Loss:
+        tags, intents = self.scores(batch)
+        count = int(batch["lengths"].sum())
+        if self.crf is not None:
+            total = self.crf(tags, batch["tags"], batch["lengths"]).sum()
+        else:
+            total = functional.cross_entropy(tags.flatten(0, 1), batch["tags"].flatten(), ignore_index=IGNORED, reduction="sum")
+        if intents is not None:
+            total = total + functional.cross_entropy(intents, batch["intents"], reduction="sum")
+        return Loss(total / count, count)
+
+    def answer(self, batch: Batch) -> list[Answer]:
+        tags, intents = self.scores(batch)
+        moves: Tensor = self.moves  # type: ignore[assignment]
+        paths = self.crf.decode(tags, batch["lengths"]) if self.crf else viterbi(tags.log_softmax(2), moves, batch["lengths"])
+        chosen = [None] * len(paths) if intents is None else intents.argmax(1).tolist()
+        return list(zip(paths, chosen, strict=True))
+
+
+class Tagger(SequenceTask[Sentence, Item]):
+    """Learns a tag for every word, and the intent of the sentence where the data names one.
+
+    Data: a CoNLL file (columns: word ... tag), a folder of SNIPS's three files, lists of words with lists of tags, or numeric
+    frames (T, features) with a tag each. ``output`` "crf" or "softmax"; either way tags come out that obey BIO.
+    ``character_size`` 0 leaves out the character RNN; ``trigram_size`` above 0 adds letter trigrams; ``vectors`` names a text
+    file of pretrained word vectors, whose length is ``word_size``. ``unknown_rate`` of the words are made unknown in training.
+    ``stream=True`` reads a file anew each epoch in place of keeping it. Frames are used as they come: scale them first.
+    """
+
+    _vectors: Mapping[str, NDArray[np.float32]] = {}  # pretrained, between reading them and building the network
+
+    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1, bidirectional: bool = True,
+                 sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), dropout: float = 0.5,
+                 output: str = "crf", word_size: int = 100, character_size: int = 25, trigram_size: int = 0,
+                 vectors: str | None = None, lowercase: bool = True, minimum_count: int = 1, unknown_rate: float = 0.02,
+                 batch_size: int = 16, steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw",
+                 learning_rate: float = 3e-3, validation_fraction: float = 0.1, patience: int | None = None,
+                 plan: Mapping[str, Any] | None = None, seed: int = 0, threads: int | None = None, device: str = "cpu",
+                 backend: str = "auto", stream: bool = False) -> None:  # fmt: skip
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.sizes = sizes
+        self.modifiers = modifiers
+        self.dropout = dropout
+        self.output = output
+        self.word_size = word_size
+        self.character_size = character_size
+        self.trigram_size = trigram_size
+        self.vectors = vectors
+        self.lowercase = lowercase
+        self.minimum_count = minimum_count
+        self.unknown_rate = unknown_rate
+        self.batch_size = batch_size
+        self.steps = steps
+        self.epochs = epochs
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.plan = plan
+        self.seed = seed
+        self.threads = threads
+        self.device = device
+        self.backend = backend
+        self.stream = stream
+
+    def _check(self) -> Cell:
+        cell = self._check_sequence(("word_size", "minimum_count"))
+        if self.output not in ("crf", "softmax"):
+            raise RecellError(unknown("output", str(self.output), ("crf", "softmax")))
+        if check_number("unknown_rate", self.unknown_rate) >= 1:
+            raise RecellError(message("unknown_rate is a probability below 1", came=self.unknown_rate, write="unknown_rate=0.02"))
+        for name in ("character_size", "trigram_size"):
+            check_number(name, getattr(self, name))
+        if cell.brings_output and (self.bidirectional or self.num_layers > 1):
+            raise RecellError(message(f"{cell.name} brings its own output layer", write="bidirectional=False, num_layers=1"))
+        return cell
+
+    def _labelled(self, data: Any, labels: Any) -> Source[Sentence]:
+        if isinstance(data, (str, Path)):
+            source = SentenceFile(data)
+            return source if self.stream else list(source)
+        return sentences_of(data, labels)
+
+    def _unlabelled(self, data: Any) -> Iterable[Sentence]:
+        return SentenceFile(data, labelled=False) if isinstance(data, (str, Path)) else unlabelled_of(data)
+
+    def _learn_codec(self, examples: Source[Sentence]) -> TagCodec:
+        tags, intents, features = dict[str, None](), dict[str, None](), 0
+        for example in examples:
+            tags |= dict.fromkeys(example.tags or ())
+            intents |= dict.fromkeys([example.intent] if example.intent is not None else [])
+            features = features or (example.words.shape[1] if isinstance(example.words, np.ndarray) else 0)
+        scheme = "plain"
+        if marks_spans(tags):
+            kinds = sorted({tag[2:] for tag in tags if tag != "O"})
+            tags, scheme = dict.fromkeys(["O", *(f"{letter}-{kind}" for kind in kinds for letter in "BIES")]), "bioes"
+        table = None if features else self._learn_words(examples)
+        return TagCodec(table, features, list(tags) if scheme == "bioes" else sorted(tags), scheme, sorted(intents))
+
+    def _learn_words(self, examples: Source[Sentence]) -> WordTable:
+        """The vocabularies; words with a pretrained vector are kept, however rare."""
+        spoken = [example.words for example in examples if isinstance(example.words, tuple)]
+        self._vectors = {}
+        if self.vectors is not None:
+            lowered = {word.lower() if self.lowercase else word for words in spoken for word in words}
+            self._vectors = read_vectors(self.vectors, lowered, self.word_size)
+        return WordTable.learn(spoken, minimum_count=self.minimum_count, lowercase=self.lowercase,
+                               trigrams=self.trigram_size > 0, known=self._vectors)
+
+    def _codec_of(self, described: Mapping[str, Any]) -> TagCodec:
+        tags, intents, table = described.get("tags"), described.get("intents"), described.get("table")
+        if not isinstance(tags, list) or not isinstance(intents, list) or described.get("scheme") not in ("bioes", "plain"):
+            raise ModelError("config.json is damaged: the codec has no tags; save the model again")
+        return TagCodec(WordTable.from_json(table) if isinstance(table, dict) else None, int(described.get("features") or 0),
+                        tags, str(described["scheme"]), intents)
+
+    def _build(self, cell: Cell, codec: Any) -> TagNetwork:
+        features = None
+        if codec.table is not None:
+            features = WordFeatures(codec.table, cells.get("LSTM") if cell.brings_output else cell, word_size=self.word_size,
+                                    character_size=self.character_size, trigram_size=self.trigram_size,
+                                    unknown_rate=self.unknown_rate, backend=self.backend)  # fmt: skip
+            features.take_vectors(codec.table, self._vectors)
+        return TagNetwork(cell, codec, features, hidden_size=self.hidden_size, num_layers=self.num_layers,
+                          bidirectional=self.bidirectional, sizes=self.sizes, dropout=self.dropout, crf=self.output == "crf",
+                          backend=self.backend)
+
+    def _main_figure(self, codec: Any) -> str:
+        return "slot_f1" if codec.scheme == "bioes" else "tag_accuracy"
+
+    def _figures(self, codec: Any, examples: Sequence[Sentence], answers: Sequence[Answer]) -> dict[str, float]:
+        """Strict entity F1 (seqeval), whole sentences (tags, and the intent where there is one), tags, intents."""
+        truth = [to_bio(example.tags or ()) if codec.scheme == "bioes" else list(example.tags or ()) for example in examples]
+        found = [codec.names(path) for path, _ in answers]
+        right = [a == b for a, b in zip(truth, found, strict=True)]
+        words = sum(len(tags) for tags in truth)
+        same = sum(a == b for row, other in zip(truth, found, strict=True) for a, b in zip(row, other, strict=True))
+        figures = {"tag_accuracy": same / words}
+        if codec.scheme == "bioes":
+            figures["slot_f1"] = strict_f1(truth, found)
+        if codec.intents:
+            intents = [e.intent == codec.intents[answer[1] or 0] for e, answer in zip(examples, answers, strict=True)]
+            figures["intent_accuracy"] = float(np.mean(intents))
+            right = [a and b for a, b in zip(right, intents, strict=True)]
+        return figures | {"sentence_accuracy": float(np.mean(right))}
+
+    def _readable(self, codec: Any, example: Sentence, answer: Answer) -> Any:
+        """The tags, or (tags, intent) where intents were learnt: the form in which labels are given."""
+        path, intent = answer
+        tags = codec.names(path)
+        return tags if intent is None else (tags, codec.intents[intent])
+
+
+def strict_f1(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> float:
+    """F1 of whole spans with their kinds, both ends right: seqeval's strict mode on BIO (IOB2) tags."""
+    from seqeval.metrics import f1_score
+    from seqeval.scheme import IOB2
+
+    if not any(tag != "O" for row in (*truth, *found) for tag in row):
+        return 1.0  # nothing was there, and nothing was found
+    rows: Any = list(map(list, truth)), list(map(list, found))
+    never: Any = 0  # what seqeval counts where a kind is never found, or was never there
+    return float(f1_score(*rows, mode="strict", scheme=IOB2, zero_division=never))  # pyright: ignore[reportArgumentType]
+
+
+def _highest(y: Tensor, lengths: Tensor) -> Tensor:
+    """The highest value of each unit over a row's steps, (N, width)."""
+    inside = torch.arange(len(y), device=y.device)[:, None] < lengths
+    return y.masked_fill(~inside[:, :, None], -torch.inf).amax(0)

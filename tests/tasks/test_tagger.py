@@ -1,0 +1,168 @@
+"""The tagger learns a small grammar whose tags depend on what stood before, in every form of data."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import recell
+from recell.data.tags import broken
+from recell.errors import DataError, ModelError, RecellError
+from recell.tasks import Tagger
+
+CITIES = ("Taipei", "New York", "Rome", "Kiel", "San Jose")
+SMALL: dict[str, Any] = {"hidden_size": 16, "word_size": 12, "character_size": 4, "dropout": 0.1, "threads": 1, "batch_size": 8,
+                         "epochs": 12, "learning_rate": 0.02}  # fmt: skip
+
+
+def grammar(count: int, seed: int = 0) -> tuple[list[list[str]], list[tuple[list[str], str]]]:
+    """ "leave Rome for New York": the same names, tagged by the verb before them."""
+    rng = np.random.default_rng(seed)
+    words, labels = [], []
+    for _ in range(count):
+        a, b = (CITIES[i].split() for i in rng.choice(len(CITIES), 2, replace=False))
+        intent = ("leave", "arrive")[rng.integers(2)]
+        first, second = ("from", "to") if intent == "leave" else ("to", "from")
+        line, tags = [intent], ["O"]
+        for city, kind, word in ((a, first, "after"), (b, second, "today")):
+            line += [*city, word]
+            tags += [f"B-{kind}", *[f"I-{kind}"] * (len(city) - 1), "O"]
+        words.append(line)
+        labels.append((tags, intent))
+    return words, labels
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Tagger:
+    return Tagger(**SMALL).fit(*grammar(300), progress=False)
+
+
+def test_it_learns_tags_and_intents(fitted) -> None:
+    figures = fitted.evaluate(*grammar(60, seed=1))
+    assert figures["slot_f1"] > 0.97 and figures["intent_accuracy"] == 1 and figures["sentence_accuracy"] > 0.95
+    words, labels = grammar(5, seed=2)
+    assert fitted.predict(words) == labels and fitted.score(words, labels) == 1
+
+
+def test_saved_and_loaded_it_answers_the_same(fitted, tmp_path) -> None:
+    fitted.save(tmp_path / "m")
+    again = recell.load(tmp_path / "m")
+    words, labels = grammar(40, seed=3)
+    assert isinstance(again, Tagger) and again.predict(words) == fitted.predict(words)
+    assert again.evaluate(words, labels) == fitted.evaluate(words, labels)
+
+
+def test_words_that_training_never_saw(fitted) -> None:
+    tags, intent = fitted.predict([["leave", "Timbuktu", "after", "Rome", "today"]])[0]
+    assert len(tags) == 5 and intent == "leave" and broken(tags) is None
+
+
+@pytest.mark.parametrize("output", ["crf", "softmax"])
+def test_tags_obey_bio_even_untrained(output) -> None:
+    words, labels = grammar(30)
+    task = Tagger(**{**SMALL, "epochs": None, "steps": 1, "output": output}).fit(
+        words, [tags for tags, _ in labels], progress=False
+    )
+    answers = task.predict(words)
+    assert all(broken(tags) is None and len(tags) == len(row) for tags, row in zip(answers, words, strict=True))
+
+
+@pytest.mark.parametrize("options", [
+    {"cell": "GRU", "num_layers": 2, "output": "softmax"}, {"character_size": 0, "trigram_size": 6},
+    {"modifiers": ["layer_norm", "zoneout(h=0.1)"]}, {"cell": "Jordan", "bidirectional": False, "output": "softmax"},
+])  # fmt: skip
+def test_options(options) -> None:
+    words, labels = grammar(100)
+    task = Tagger(**{**SMALL, **options}).fit(words, [tags for tags, _ in labels], progress=False)
+    assert task.evaluate(words, [tags for tags, _ in labels])["slot_f1"] > (0.4 if options.get("cell") == "Jordan" else 0.9)
+
+
+def test_plain_tags_have_their_own_figure() -> None:
+    words = [["the", "dog", "barks"], ["a", "cat", "sleeps"]] * 10
+    task = Tagger(**{**SMALL, "epochs": 20}).fit(words, [["D", "N", "V"]] * 20, progress=False)
+    assert task.evaluate(words, [["D", "N", "V"]] * 20).keys() == {"loss", "tag_accuracy", "sentence_accuracy"}
+    assert task.predict([["the", "cat", "barks"]]) == [["D", "N", "V"]]
+
+
+def test_frames() -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.normal(size=(rng.integers(3, 9), 4)).astype(np.float32) for _ in range(80)]
+    tags = [["up" if value > 0 else "down" for value in np.cumsum(x[:, 1])] for x in frames]
+    task = Tagger(**{**SMALL, "epochs": 40}).fit(frames[:60], tags[:60], progress=False)
+    assert task.evaluate(frames[60:], tags[60:])["tag_accuracy"] > 0.85
+    with pytest.raises(DataError, match="3 features"):
+        task.predict([np.zeros((2, 3))])
+    with pytest.raises(DataError, match="reads frames"):
+        task.predict([["a"]])
+
+
+def test_files_and_streams(tmp_path) -> None:
+    words, labels = grammar(60)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    lines = ("\n".join(map(" ".join, words)), "\n".join(" ".join(tags) for tags, _ in labels), "\n".join(i for _, i in labels))
+    for name, text in zip(("seq.in", "seq.out", "label"), lines, strict=True):
+        (folder / name).write_text(text + "\n")
+    conll = tmp_path / "data.conll"
+    conll.write_text(
+        "\n\n".join("\n".join(map(" ".join, zip(row, tags, strict=True))) for row, (tags, _) in zip(words, labels, strict=True))
+    )
+    listed = Tagger(**SMALL).fit(words, labels, progress=False)
+    from_file = Tagger(**SMALL).fit(folder, progress=False)
+    assert from_file.predict(folder) == listed.predict(words)
+    streamed = Tagger(**SMALL, stream=True, validation_fraction=0).fit(conll, progress=False)
+    assert streamed.evaluate(conll)["slot_f1"] > 0.9
+
+
+def test_pretrained_vectors(tmp_path) -> None:
+    words, labels = grammar(40)
+    vectors = {word: np.random.default_rng(n).normal(size=12).round(3) for n, word in enumerate(["rome", "leave", "elsewhere"])}
+    path = tmp_path / "v.txt"
+    path.write_text("".join(f"{word} {' '.join(map(str, v))}\n" for word, v in vectors.items()))
+    task = Tagger(**{**SMALL, "epochs": None, "steps": 1, "learning_rate": 1e-9, "vectors": str(path)}).fit(
+        words, labels, progress=False
+    )
+    table, weight = task.codec_.table.words, task.network_.features.words.weight.detach().numpy()
+    for word in ("rome", "leave"):
+        np.testing.assert_allclose(weight[table.encode_tokens([word])[0]], vectors[word], rtol=1e-5)
+    assert "elsewhere" not in table
+    path.write_text("rome 1 2 3\n")
+    with pytest.raises(DataError, match="word_size=3"):
+        Tagger(**SMALL, vectors=str(path)).fit(words, labels, progress=False)
+
+
+@pytest.mark.parametrize(("words", "tags", "says"), [
+    ([["a", "b"]], [["O", "I-x"]], "cannot follow"), ([["a"]], [["O", "O"]], "2 tags"), ([[]], [[]], "empty"),
+    ([], [], "no example"),
+])  # fmt: skip
+def test_bad_examples(words, tags, says) -> None:
+    with pytest.raises(DataError, match=says):
+        Tagger(**SMALL).fit(words, tags, progress=False)
+
+
+def test_labels_that_training_never_saw(fitted) -> None:
+    with pytest.raises(DataError, match="B-via"):
+        fitted.evaluate([["leave", "Rome"]], [(["O", "B-via"], "leave")])
+    with pytest.raises(DataError, match="intent that training saw"):
+        fitted.evaluate([["leave", "Rome"]], [(["O", "B-to"], "stay")])
+
+
+@pytest.mark.parametrize("options", [{"output": "tree"}, {"unknown_rate": 1}, {"cell": "Jordan"}, {"character_size": -1}])
+def test_options_that_cannot_be(options) -> None:
+    with pytest.raises(RecellError) as refused:
+        Tagger(**{**SMALL, **options}).fit(*grammar(20), progress=False)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_folder_is_refused(fitted, tmp_path) -> None:
+    fitted.save(tmp_path / "m")
+    config = (tmp_path / "m" / "config.json").read_text()
+    for damage in itertools.islice(
+        (config[:n] + "x" + config[n + 1 :] for n in range(0, len(config), max(1, len(config) // 7))), 8
+    ):
+        (tmp_path / "m" / "config.json").write_text(damage)
+        with pytest.raises(ModelError):
+            recell.load(tmp_path / "m")
