@@ -93,19 +93,18 @@ template <class T> class Loop {
         each_part(w_, [&](int part) {
             clear_accumulators(w_, phase_, part);
             const Range mine{run_.row_bounds[size_t(part)], run_.row_bounds[size_t(part) + 1]};
+            Tape<T> tape;
             for (int64_t s = 0; s < run_.steps(); ++s) {
-                const int64_t t = step(s);
-                const Range rows = meet(mine, {0, run_.active(t)});
+                const Range rows = valid(s, mine);
                 if (begins_block(s))
                     for (const Stage& stage : phase_.stages) begin(stage, s, mine, {0, slab_count(stage, run_.kernels.slab)});
                 if (rows.empty()) continue;
                 enter(s, mine);
-                for (const Stage& stage : phase_.stages) {
-                    point_at_step(w_, stage, s);
-                    look_ahead(stage, rows, s);
-                    const Range slabs{0, slab_count(stage, run_.kernels.slab)};
-                    run_rows(w_, stage, rows, t, share_of(slabs, part, s, mine, 0));
-                }
+                if (!goes_on(s)) start(tape, s);
+                if (tape.ready())
+                    repeat(tape, rows, s);
+                else
+                    run_step(tape, part, mine, rows, s);
                 leave(s, mine);
             }
             pass_idle(mine);
@@ -156,6 +155,39 @@ template <class T> class Loop {
     }
 
   private:
+    // -- steps that are alike ------------------------------------------------------------------------------------------------------
+    // Whether step s differs from the one before in nothing but where its operands lie.
+    bool goes_on(int64_t s) const { return s > 0 && !begins_block(s) && run_.active(step(s)) == run_.active(step(s - 1)); }
+
+    void start(Tape<T>& tape, int64_t s) {
+        int64_t end = s + 1;
+        while (end < run_.steps() && end < s + Tape<T>::worth_steps && goes_on(end)) ++end;
+        tape.clear();
+        if (end < s + Tape<T>::worth_steps) tape.refuse();
+    }
+
+    void run_step(Tape<T>& tape, int part, Range mine, Range rows, int64_t s) {
+        w_.tape = tape.recording() ? &tape : nullptr;
+        if (w_.tape) tape.begin();
+        for (const Stage& stage : phase_.stages) {
+            point_at_step(w_, stage, s);
+            look_ahead(stage, rows, s);
+            const Range slabs{0, slab_count(stage, run_.kernels.slab)};
+            run_rows(w_, stage, rows, step(s), share_of(slabs, part, s, mine, 0));
+            if (w_.tape) tape.end_stage();
+        }
+        if (w_.tape) tape.end();
+        w_.tape = nullptr;
+    }
+
+    void repeat(Tape<T>& tape, Range rows, int64_t s) {
+        tape.next_step();
+        for (size_t i = 0; i < phase_.stages.size(); ++i) {
+            look_ahead(phase_.stages[i], rows, s);
+            tape.run_stage(run_.kernels, i, &w_.ahead);
+        }
+    }
+
     // -- products computed ahead: of the block of steps from s on, every valid row of `mine` after the other ---------------------
     bool begins_block(int64_t s) const { return run_.steps_ahead && phase_.ahead_width && s % run_.steps_ahead == 0; }
 

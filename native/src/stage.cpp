@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 #include "coin.h"
 #include "worker.h"
@@ -16,7 +17,7 @@ constexpr int64_t rows_of_a_run = 4;  // on average, for runs of rows that are d
 template <class T> class StageRun {
   public:
     StageRun(Worker<T>& worker, const Stage& stage, const Chunk& chunk, const Share<T>& share, Products products)
-        : w_(worker), run_(worker.run), k_(worker.run.kernels), stage_(stage), chunk_(chunk), share_(share), products_(products) {}
+        : w_(worker), run_(worker.run), k_(worker.run.kernels), stage_(stage), chunk_(chunk), share_(share), products_(products), tape_(products == Products::ahead ? nullptr : worker.tape) {}
 
     void run() {
         point_at_rows();
@@ -31,6 +32,8 @@ template <class T> class StageRun {
     }
 
   private:
+    using Record = typename Tape<T>::Kind;
+
     const Operand& operand(int id) const { return run_.program.operand(id); }
 
     static int64_t index(const Operand& o, const Span& span) { return o.slot == RC_ROW ? span.row : span.index; }
@@ -53,7 +56,14 @@ template <class T> class StageRun {
 
     // One pointer per row of the chunk for each operand that segments read.
     void point_at_rows() {
-        if (run_.program.pairs) return point_at_pairs();
+        if (run_.program.pairs)
+            point_at_pairs();
+        else
+            point_at_numbers();
+        if (tape_) tape_->rows(w_.pointers, int64_t(stage_.operands.size()) * chunk_.rows);
+    }
+
+    void point_at_numbers() {
         const T** next = w_.pointers;
         for (int id : stage_.operands) {
             const Operand& o = operand(id);
@@ -76,13 +86,16 @@ template <class T> class StageRun {
             const Operand& o = operand(id);
             for (int64_t s = 0; s < chunk_.span_count; ++s)
                 for (int64_t r = 0; r < chunk_.spans[s].count; ++r, to += pair_count(o.width)) {
-                    k_.pair_neighbours(at(id, o, chunk_.spans[s], r), o.width, to);
+                    const T* row = at(id, o, chunk_.spans[s], r);
+                    k_.pair_neighbours(row, o.width, to);
+                    if (tape_) tape_->move(Record::round, reinterpret_cast<T*>(to), row, o.width);
                     *next++ = to;
                 }
         }
     }
 
     void find_due() {
+        if (tape_ && !stage_.guards.empty()) tape_->refuse();  // each step's rows are its own
         if (w_.due.size() < stage_.guards.size()) w_.due.resize(stage_.guards.size());
         for (size_t i = 0; i < stage_.guards.size(); ++i) find_due(stage_.guards[i], w_.due[i]);
     }
@@ -152,7 +165,7 @@ template <class T> class StageRun {
             const Start<T> begun{share_.begun + form.ahead + unit, share_.begun_width};
             if (!segments.empty()) return begun;
             for (int64_t r = 0; r < chunk_.rows; ++r)
-                std::memcpy(tile + r * stride, begun.first + r * begun.stride, size_t(round_up(width, k_.lanes)) * sizeof(T));
+                copy(tile + r * stride, begun.first + r * begun.stride, round_up(width, k_.lanes));
             return begun;
         }
         if (width % k_.lanes == 0 && !segments.empty() && starts_from_vector(form)) return {w_.base[form.initial] + unit, 0};
@@ -238,20 +251,35 @@ template <class T> class StageRun {
         for (int64_t s = 0; s < chunk_.span_count; ++s)
             for (int64_t r = 0; r < chunk_.spans[s].count; ++r, tile += stride) {
                 if (!o || o->place == Place::constant)
-                    std::fill(tile, tile + width, o ? T(o->value) : T(0));
+                    put(tile, width, o ? T(o->value) : T(0));
                 else
-                    std::memcpy(tile, at(form.initial, *o, chunk_.spans[s], r) + unit, size_t(width) * sizeof(T));
-                std::fill(tile + width, tile + padded, T(0));
+                    copy(tile, at(form.initial, *o, chunk_.spans[s], r) + unit, width);
+                if (padded > width) put(tile + width, padded - width, T(0));
             }
+    }
+
+    static Record kind_of(const Product<T>*) { return Record::product; }
+    template <class E> static Record kind_of(const Product<E>*) requires(!std::is_same_v<E, T>) { return Record::product_of_pairs; }
+
+    void copy(T* to, const T* from, int64_t count) {
+        std::memcpy(to, from, size_t(count) * sizeof(T));
+        if (tape_) tape_->move(Record::copy, to, from, count);
+    }
+
+    void put(T* to, int64_t count, T value) {
+        std::fill_n(to, count, value);
+        if (tape_) tape_->move(Record::fill, to, nullptr, count, value);
     }
 
     // Panel by panel; the products are left at the last one.
     template <class E>
     void multiply(Gemm<E> gemm, int64_t rows, Product<E>* products, int count, int64_t width, T* target, int64_t stride, Start<T> start) {
+        const auto pointers = reinterpret_cast<const E* const*>(w_.pointers);
         for (int64_t first = 0; first < width; first += k_.panel) {
             const int64_t panel = std::min<int64_t>(k_.panel, round_up(width - first, k_.lanes));
             const Start<T> own{start.first ? start.first + first : nullptr, start.stride};
             gemm(rows, products, count, int(panel), target + first, stride, own, &w_.ahead);
+            if (tape_) tape_->product(kind_of(products), rows, products, count, pointers, int(panel), target + first, stride, own);
             for (int i = 0; i < count; ++i) products[i].panel += k_.panel * products[i].depth;
         }
     }
@@ -260,7 +288,7 @@ template <class T> class StageRun {
         const Operand& o = operand(destination);
         for (int64_t s = 0; s < chunk_.span_count; ++s)
             for (int64_t r = 0; r < chunk_.spans[s].count; ++r, tile += k_.slab)
-                std::memcpy(at(destination, o, chunk_.spans[s], r) + unit, tile, size_t(width) * sizeof(T));
+                copy(at(destination, o, chunk_.spans[s], r) + unit, tile, width);
     }
 
     void run_points() {
@@ -294,19 +322,24 @@ template <class T> class StageRun {
             const int64_t unit = source.moves ? unit_ : 0;
             *to++ = {root + source.offset + source.chunk_offset * capacity_ + row + unit, source.stride, -int64_t(source.place != Place::constant)};
         }
+        if (tape_) tape_->operands(w_.addresses, stage_.addressed.size());
     }
 
     void run_point(const Point& point) {
         const Address<T>* at = w_.addresses;
         const int64_t width = point.width ? point.width : width_;
-        if (const PointFunction<T> run = k_.point[point.op])
+        if (const PointFunction<T> run = k_.point[point.op]) {
+            if (tape_) tape_->point(Record::point, run, tile_.rows, width, point.to, point.from);
             return run(tile_.rows, width, at[point.to], at[point.from[0]], at[point.from[1]], at[point.from[2]]);
+        }
         if (point.op == op_coin) return toss(point, width, at[point.to]);
         const bool all = operand(point.destination).width == 1 && width > 1;
+        if (tape_) tape_->point(all ? Record::sum_all : Record::sum, nullptr, tile_.rows, width, point.to, point.from);
         (all ? k_.accumulate_all : k_.accumulate)(tile_.rows, width, at[point.to].first, at[point.from[0]].first, at[point.from[0]].stride);
     }
 
     void toss(const Point& point, int64_t width, const Address<T>& to) {
+        if (tape_) tape_->refuse();  // each step's coins are its own
         const Span& span = *tile_.span;
         const uint32_t number = uint32_t(point.immediate >> 1);
         const double rate = operand(point.operand[1]).value;
@@ -332,6 +365,7 @@ template <class T> class StageRun {
     const Chunk& chunk_;
     const Share<T>& share_;
     const Products products_;
+    Tape<T>* const tape_;  // of the calls, where they are recorded
     const int64_t capacity_ = chunk_.rows;  // tiles lie one after the other, each for the chunk's rows
     int64_t unit_ = 0, width_ = 0;
     Tile tile_{};

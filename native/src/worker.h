@@ -4,6 +4,7 @@
 
 #include "kernels.h"
 #include "program.h"
+#include "tape.h"
 #include "team.h"
 
 namespace recell {
@@ -70,6 +71,7 @@ template <class T> struct Worker {
     T* begun;               // (run.ahead_elements): products computed ahead, of the steps to come
     Ahead ahead{};          // what the next stages read and write
     std::vector<Due> due{}; // of the current stage's guards
+    Tape<T>* tape = nullptr;  // where a loop's stages record their calls
 
     void barrier() { run.barrier.wait(count); }
     T* part_accumulators(int part) { return run.accumulators + part * run.accumulator_stride; }
