@@ -232,3 +232,38 @@ def test_bad_input_gets_one_clear_line(call, expected):
     with pytest.raises((ShapeError, DataError), match=expected) as caught:
         call()
     assert isinstance(caught.value, RecellError) and "\n" not in str(caught.value)
+
+
+NAMED = {"LSTM": ("b_f", "U_i", "U", 4), "GRU": ("c_n", "W_z", "U", 3), "RNN": ("b", "W", "U", 1)}
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("kind", NAMED)
+def test_initialize_reaches_the_blocks_of_the_stacks_by_their_authors_names(kind, single):
+    bias, matrix, prefix, gates = NAMED[kind]
+    module = getattr(rnn, f"{kind}Cell")(6, 6) if single else getattr(rnn, kind)(6, 6, 2, bidirectional=True)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    assert module.initialize(**{bias: 1.5, matrix: 0.25, prefix: "orthogonal"}) is module
+    places = [()] if single else [(layer, reverse) for layer in (0, 1) for reverse in (False, True)]
+    for place in places:
+        assert (module.parameter(bias, *place) == 1.5).all()
+        assert matrix.startswith(prefix) or (module.parameter(matrix, *place) == 0.25).all()
+        names = [n for n in (p.name for p in module.cell.parameters(module.cell.resolve(6, 6))) if n.startswith(prefix)]
+        assert len(names) == gates
+        for name in names:
+            u = module.parameter(name, *place)
+            torch.testing.assert_close(u @ u.T, torch.eye(6))
+    changed = sum(int((before[name] != value).sum()) for name, value in module.state_dict().items())
+    summands = 1 if bias == "c_n" else 2  # torch's two biases of a gate: the first has the value, the second is 0
+    matrices = (0 if matrix.startswith(prefix) else 1) * (len(places) * 36 + (0 if single else 2 * 36))
+    assert changed == len(places) * (gates * 36 + summands * 6) + matrices
+
+
+def test_initialize_says_what_there_is_not():
+    with pytest.raises(DataError, match="no parameter 'b_q'; it has W_i"):
+        rnn.LSTM(3, 4).initialize(b_q=1.0)
+    with pytest.raises(DataError, match="made with bias=False"):
+        rnn.LSTM(3, 4, bias=False).initialize(b_f=1.0)
+    module = rnn.LSTM(3, 5, proj_size=2).initialize(V=0.5)
+    assert (module.weight_hr_l0 == 0.5).all()
+    assert (rnn.Step("LSTM", 3, 4).initialize(b=2.0).b_f == 2).all()

@@ -17,6 +17,44 @@ def test_uniform_fan_in():
     assert init.uniform_fan_in_(torch.empty(500), 100).abs().max() <= 0.1
 
 
+@pytest.mark.parametrize("name, bound", [("uniform_fan_in_", 1 / 30), ("glorot_", (6 / 300) ** 0.5)])
+def test_uniform_ones_have_the_variance_of_their_bound(name, bound):
+    """Rows 200, columns 900 or 100: the variance is a third of the bound's square, the mean 0."""
+    columns = 900 if name == "uniform_fan_in_" else 100
+    w = getattr(init, name)(torch.empty(200, columns, dtype=D))
+    assert abs(float(w.var()) / (bound**2 / 3) - 1) < 0.02 and abs(float(w.mean())) < 0.01 * bound
+    assert w.abs().max() <= bound and abs(float((w.abs() < bound / 2).double().mean()) - 0.5) < 0.01
+
+
+def test_uniform_fan_in_keeps_the_scale_of_what_it_multiplies():
+    """Products of unit inputs have the variance 1/3 whatever the width of the layer before."""
+    for width in (50, 2000):
+        products = torch.randn(500, width, dtype=D) @ init.uniform_fan_in_(torch.empty(400, width, dtype=D)).T
+        assert abs(float(products.var()) * 3 - 1) < 0.05
+
+
+def test_orthogonal_keeps_lengths_and_is_any_rotation():
+    w = init.orthogonal_(torch.empty(50, 50, dtype=D))
+    x = torch.randn(9, 50, dtype=D)
+    torch.testing.assert_close((x @ w.T).norm(dim=1), x.norm(dim=1))
+    drawn = torch.stack([init.orthogonal_(torch.empty(3, 3, dtype=D)) for _ in range(4000)])
+    assert drawn.mean(0).abs().max() < 0.05  # uniform over rotations and reflections: no direction is preferred
+    assert abs(float(torch.linalg.det(drawn).mean())) < 0.1
+
+
+def test_chrono_forgets_within_a_uniform_number_of_steps():
+    """A gate sigmoid(b) keeps for 1 / (1 - sigmoid(b)) = 1 + e^b steps, and e^b is uniform in [1, longest - 1]."""
+    forget, opposite = torch.empty(20000, dtype=D), torch.empty(20000, dtype=D)
+    assert init.chrono_(forget, 101, opposite) is forget
+    steps = forget.exp()
+    assert steps.min() >= 1 - 1e-12 and steps.max() <= 100 + 1e-9
+    assert abs(float(steps.mean()) - 50.5) < 1 and abs(float(steps.var()) / (99**2 / 12) - 1) < 0.03
+    torch.testing.assert_close(1 / (1 - torch.sigmoid(forget)), 1 + steps)
+    assert torch.equal(opposite, -forget)
+    with pytest.raises(DataError, match="above 2"):
+        init.chrono_(forget, 2)
+
+
 def test_glorot():
     w = init.glorot_(torch.empty(100, 50, dtype=D), gain=2.0)
     assert 0.39 < w.abs().max() <= 2 * (6 / 150) ** 0.5

@@ -6,9 +6,10 @@ from recell.nn import convert, init, losses, operators
 from recell.nn.accelerate import accelerate
 from recell.nn.drop_in import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from recell.nn.recurrent import Recurrent
+from recell.nn.stack import Stack
 from recell.nn.step import Step
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent", "Step", "accelerate", "convert", "init", "losses",
-    "operators",
+    "GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent", "Stack", "Step", "accelerate", "convert", "init",
+    "losses", "operators",
 ]

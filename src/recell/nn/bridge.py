@@ -90,6 +90,10 @@ class Packing(Protocol):
         """The gradients of the stored tensors from those of the cell's parameters."""
         ...
 
+    def parts(self, stored: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
+        """For each of the cell's parameters the tensors to write to: their sum is the parameter. Nothing where none is stored."""
+        ...
+
 
 class AsWritten:
     """One stored tensor for each of the cell's parameters."""
@@ -101,6 +105,10 @@ class AsWritten:
     def collect(self, gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
         """The gradients themselves."""
         return tuple(gradients)
+
+    def parts(self, stored: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
+        """The stored tensors themselves."""
+        return tuple((tensor,) for tensor in stored)
 
 
 def exact(x: Tensor) -> contextlib.AbstractContextManager[Any]:

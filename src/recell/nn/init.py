@@ -20,7 +20,10 @@ Init = float | str | Callable[..., Any]
 
 
 def uniform_fan_in_(tensor: Tensor, fan_in: int | None = None) -> Tensor:
-    """Uniform in +-1/sqrt(fan_in); `fan_in` is the last axis unless given. torch.nn's rule, with its hidden size."""
+    """Uniform in +-1/sqrt(fan_in), the width of the layer before: the last axis unless given.
+
+    torch.nn's RNNs take the hidden size for every tensor, and so do recell's modules for parameters without an `init`.
+    """
     bound = 1 / math.sqrt(fan_in or (tensor.shape[-1] if tensor.dim() else 1))
     return nn.init.uniform_(tensor, -bound, bound)
 
@@ -49,6 +52,21 @@ def spectral_radius_(tensor: Tensor, radius: float = 0.9) -> Tensor:
         tensor.normal_()
         largest = torch.linalg.eigvals(tensor.double()).abs().max()
         return tensor.mul_((radius / largest).to(tensor.dtype))
+
+
+def chrono_(forget: Tensor, longest: float, opposite: Tensor | None = None) -> Tensor:
+    """A forget gate's bias for dependencies of up to `longest` steps: log(u), u uniform in [1, longest - 1].
+
+    A unit then forgets within about u steps (Tallec and Ollivier 2018). `opposite`, the input gate's bias, gets the negative:
+    `chrono_(module.b_f_l0, 784, module.b_i_l0)`. A gate that keeps the old state, as GRU's z, is a forget gate.
+    """
+    if isinstance(longest, bool) or not isinstance(longest, (int, float)) or longest <= 2:
+        raise DataError(f"longest is a number of steps above 2; came {longest!r}; write chrono_(bias, 784)")
+    with torch.no_grad():
+        forget.uniform_(1, longest - 1).log_()
+        if opposite is not None:
+            opposite.copy_(-forget)
+        return forget
 
 
 NAMED: dict[str, Callable[[Tensor], Tensor]] = {

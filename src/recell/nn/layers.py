@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from recell.language.cell import Cell
 from recell.nn import between
 from recell.nn.batch import Batch, Lengths, checked_tensor, enter
 from recell.nn.bridge import Packing, Place, Runner, Way
+from recell.nn.init import Init, fill_
 from recell.nn.projection import Projection
 
 Output = Tensor | PackedSequence | tuple[Tensor, Tensor] | tuple[PackedSequence, PackedSequence]
@@ -101,6 +102,22 @@ class Layers(nn.Module):
                             f"{self.num_layers} layers and {self._directions} direction(s)")
         runner = self._runners[layer]
         return by_name(runner, self._stored(layer * self._directions + reverse), name)
+
+    def initialize(self, **inits: Init) -> Self:
+        """Fill parameters by their author's names in every layer and direction: `initialize(U="orthogonal", b_f=1.0)`.
+
+        A name that is no parameter's own stands for all that begin with it and an underscore (`U`: `U_i U_f U_g U_o`).
+        `W_highway` and `b_highway` are a highway's gates. Where a bias is stored as two summands (torch's), the first takes
+        the value and the second is 0. Raises DataError for names and initialisers that there are not.
+        """
+        for key, init in inits.items():
+            if self.highway and key in between.GATE:
+                for layer in range(1, self.num_layers):
+                    fill_(getattr(self, f"{key}_l{layer}"), init)
+                continue
+            for place in range(len(self._stored_names)):
+                fill_named(self._runners[place // self._directions], self._stored(place), key, init)
+        return self
 
     def _enter(self, x: Tensor | PackedSequence, lengths: Lengths | None, mask: Tensor | None,
                reset: Tensor | None, elapsed: Tensor | None, width: int | None = None) -> Batch:
@@ -219,6 +236,28 @@ def by_name(runner: Runner, stored: Sequence[Tensor], name: str) -> Tensor:
     if name not in names:
         raise DataError(f"{runner.cell.name} has no parameter {name!r}; it has {', '.join(names)}")
     return runner.packing.unpack(stored)[names.index(name)]
+
+
+def names_for(runner: Runner, key: str) -> list[str]:
+    """The parameters that a name stands for: its own, or all that begin with it and an underscore."""
+    names = [parameter.name for parameter in runner.cell.parameters(runner.sizes)]
+    return [key] if key in names else [name for name in names if name.startswith(f"{key}_")]
+
+
+def fill_named(runner: Runner, stored: Sequence[Tensor], key: str, init: Init) -> None:
+    """Fill the parameters that `key` stands for; DataError where there are none."""
+    names = [parameter.name for parameter in runner.cell.parameters(runner.sizes)]
+    chosen = names_for(runner, key)
+    if not chosen:
+        raise DataError(f"{runner.cell.name} has no parameter {key!r}; it has {', '.join(names)}")
+    places = dict(zip(names, runner.packing.parts(stored), strict=True))
+    for name in chosen:
+        if not places[name]:
+            raise DataError(f"{name} is not stored: this module was made with bias=False; write bias=True")
+        first, *rest = places[name]
+        fill_(first, init)
+        for summand in rest:
+            fill_(summand, 0.0)
 
 
 def check_state_names(cell: Cell, state: object) -> None:

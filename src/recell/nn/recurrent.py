@@ -94,26 +94,6 @@ class Recurrent(Layers):
             if self.highway and layer and not direction:
                 between.fill_gate(self, suffix)
 
-    def initialize(self, **inits: Init) -> Recurrent:
-        """Fill parameters by their author's names in every layer and direction: `initialize(U="orthogonal", b_f=1.0)`.
-
-        A name that is no parameter's own stands for all that begin with it and an underscore (`U`: `U_i U_f U_g U_o`).
-        `W_highway` and `b_highway` are a highway's gates.
-        """
-        names = [parameter.name for parameter in self.cell.parameters(self._runners[0].sizes)]
-        for key, init in inits.items():
-            if self.highway and key in between.GATE:
-                for layer in range(1, self.num_layers):
-                    fill_(getattr(self, f"{key}_l{layer}"), init)
-                continue
-            chosen = [key] if key in names else [name for name in names if name.startswith(f"{key}_")]
-            if not chosen:
-                raise DataError(f"{self.cell.name} has no parameter {key!r}; it has {', '.join(names)}")
-            for name in chosen:
-                for _, _, suffix in self._places():
-                    fill_(getattr(self, f"{name}_{suffix}"), init)
-        return self
-
     def forward(self, x: Tensor | PackedSequence, state: Mapping[str, Tensor] | None = None, *,
                 lengths: Lengths | None = None, mask: Tensor | None = None, reset: Tensor | None = None,
                 elapsed: Tensor | None = None) -> tuple[Output, State]:

@@ -73,6 +73,19 @@ class Stacks:
         summed = (stored[2] + stored[3]).chunk(gates)
         return *weights, stored[2].chunk(gates), stored[3].chunk(gates), summed, stored[-1:]
 
+    def parts(self, stored: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
+        """Views of the stacks' rows to write to: one for a matrix, two for a bias that torch keeps in two summands."""
+        rows = [tensor.chunk(self.gates) for tensor in (stored[:4] if self.bias else stored[:2])]
+
+        def views(part: int, gate: int) -> tuple[Tensor, ...]:
+            if part == 5:
+                return (stored[-1],)
+            if part > 1 and not self.bias:
+                return ()
+            return (rows[2][gate], rows[3][gate]) if part == 4 else (rows[part][gate],)
+
+        return tuple(views(part, gate) for part, gate in self.sources)
+
     def collect(self, gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
         """The stacks' gradients; a summed bias hands the same gradient to both summands."""
         return tuple([_stack([gradients[place] for place in places]) for places in self.members])

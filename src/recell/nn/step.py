@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,8 @@ from recell.errors import ShapeError
 from recell.language.cell import Cell
 from recell.nn.batch import checked_input
 from recell.nn.bridge import Packing, Place, Runner, Streams
-from recell.nn.layers import by_name, check_state_names, draw_seed, enter_state, leave_state
+from recell.nn.init import Init
+from recell.nn.layers import by_name, check_state_names, draw_seed, enter_state, fill_named, leave_state
 from recell.nn.recurrent import as_cell, initialise, make_parameters
 
 
@@ -31,6 +33,12 @@ class OneStep(nn.Module):
     def parameter(self, name: str) -> Tensor:
         """A parameter by its author's name, or a view of the stack that holds it."""
         return by_name(self._runner, self._stored(), name)
+
+    def initialize(self, **inits: Init) -> Self:
+        """Fill parameters by their author's names, as `Recurrent.initialize` does."""
+        for key, init in inits.items():
+            fill_named(self._runner, self._stored(), key, init)
+        return self
 
     def _step(self, x: object, given: Mapping[str, Tensor],
               elapsed: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
