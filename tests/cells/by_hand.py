@@ -12,8 +12,8 @@ from tests.contract.harness import Case, agree, case_of, everything, forward
 
 Arrays = Mapping[str, np.ndarray]
 # p maps parameter names to arrays, s state names to (N, size); the new states, in the cell's order, come back, and under
-# "output" the output where it is not the first state
-Step = Callable[[Arrays, np.ndarray, Arrays], Mapping[str, np.ndarray]]
+# "output" the output where it is not the first state. A cell that reads elapsed time has a fourth argument, dt (N, 1)
+Step = Callable[..., Mapping[str, np.ndarray]]
 
 
 def sigm(a: np.ndarray) -> np.ndarray:
@@ -38,8 +38,9 @@ def equals_by_hand(name: str | Case, step: Step) -> None:
     case = case_of(name) if isinstance(name, str) else name
     states: Mapping[str, np.ndarray] = {s.name: a for s, a in zip(case.cell.states, case.states, strict=True)}
     outputs = []
-    for x in case.x:
-        found = dict(step(parameters_of(case), x, states))
+    for t, x in enumerate(case.x):
+        elapsed = () if case.elapsed is None else (case.elapsed[t][:, None],)
+        found = dict(step(parameters_of(case), x, states, *elapsed))
         outputs.append(found.pop("output", found[case.cell.states[0].name]))
         states = found
     found = forward(case, "reference")

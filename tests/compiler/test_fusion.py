@@ -10,6 +10,7 @@ from recell.compiler.backends.cpu.fusion import Fusion, Fusions
 from recell.compiler.build import Variant
 from recell.compiler.plan import make_plan
 from recell.graph.ops import OPS
+from tests.contract.descriptions import sizes_of
 
 ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "rsub": lambda a, b: b - a}
 SLOPES = {"sigmoid_slope": lambda y: y * (1 - y), "tanh_slope": lambda y: 1 - y * y}
@@ -17,9 +18,8 @@ SLOPES = {"sigmoid_slope": lambda y: y * (1 - y), "tanh_slope": lambda y: 1 - y 
 
 def steps(name: str):
     cell = cells.get(name)
-    symbols = {symbol for node in cell.graph.nodes for size in node.shape.dims for symbol in size.symbols}
-    others = dict.fromkeys(symbols - {"input", "hidden"} - cell.defaults.keys(), 5)
-    plan = make_plan(cell, cell.resolve(5, 5, others), Variant(training=True))
+    others = dict.fromkeys(cell.symbols - {"input", "hidden"} - cell.defaults.keys(), 5)
+    plan = make_plan(cell, sizes_of(cell, 5, others, inputs=5), Variant(training=True))
     return plan.saving, plan.backward
 
 

@@ -16,7 +16,7 @@ HIDDEN = 60
 # cell -> products a step in loops, forward and backward; floats a unit and step that are kept
 SEEN = {
     "Elman": (1, 1, 0), "LSTM": (1, 1, 5), "PeepholeLSTM": (1, 1, 5), "GRU": (1, 1, 4), "GRUResetBefore": (2, 2, 3),
-    "SCRN": (1, 1, 0), "SRU": (0, 0, 4), "PackedLSTM": (1, 1, 5), "Antisymmetric": (1, 1, 1),
+    "SCRN": (1, 1, 0), "SRU": (0, 0, 4), "PackedLSTM": (1, 1, 5), "AntisymmetricRNN": (1, 1, 1),
 }  # fmt: skip
 
 

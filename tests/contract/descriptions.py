@@ -100,9 +100,9 @@ OPS: dict[str, str] = {
     "maximum": "ties", "minimum": "ties", "where": "ties",
     "lt": "ties", "le": "ties", "gt": "ties", "ge": "ties", "eq": "ties", "ne": "ties",
     "sum": "any", "mean": "any", "softmax": "any",
-    "input": "every cell", "state": "every cell", "parameter": "every cell", "constant": "Antisymmetric",
+    "input": "every cell", "state": "every cell", "parameter": "every cell", "constant": "AntisymmetricRNN",
     "elapsed": "Normed", "coin": "Normed", "concat": "PackedLSTM, Clockwork", "slice": "PackedLSTM, Clockwork",
-    "product": "every cell", "matmul": "test_ops.py by its name", "transpose": "Antisymmetric",
+    "product": "every cell", "matmul": "test_ops.py by its name", "transpose": "AntisymmetricRNN",
     "mask": "every cell, masked", "reset": "every cell, reset",
     # made by the derivation and by passes only; their values show in every gradient
     "adjoint": "derived", "extent": "derived", "pad": "derived", "splat": "derived", "outer_parameters": "derived",

@@ -21,7 +21,6 @@ from recell import (
     split,
     sum,
     tanh,
-    where,
 )  # fmt: skip
 
 sigm = lambda a: 1 / (1 + np.exp(-a))  # noqa: E731 - one line an equation
@@ -54,45 +53,6 @@ def scrn_step(p, x, s, dt):
     context = 0.05 * (x @ p["B"].T) + 0.95 * s["s"]
     h = sigm(context @ p["P"].T + x @ p["A"].T + s["h"] @ p["R"].T)
     return {"h": h, "s": context}, np.concatenate([h, context], 1)
-
-
-@cell
-def Clockwork(p, x, h, t, *, periods=(1, 2, 4)):
-    """Koutnik et al. (2014): modules with clocks; a constant tuple, a loop over it, computed names, time."""
-    old = split(h, len(periods))
-    new = []
-    for i, period in enumerate(periods):
-        z = p[f"W_{i}"] @ x + p[f"b_{i}"]
-        for j in range(i, len(periods)):
-            z = z + p[f"U_{i}_{j}"] @ old[j]
-        new.append(where(t % period == 0, tanh(z), old[i]))
-    return concat(*new)
-
-
-def clockwork_step(p, x, s, dt):
-    old = np.split(s["h"], 3, axis=1)
-    new = []
-    for i, period in enumerate((1, 2, 4)):
-        z = x @ p[f"W_{i}"].T + p[f"b_{i}"]
-        for j in range(i, 3):
-            z = z + old[j] @ p[f"U_{i}_{j}"].T
-        due = s["t"][:, 0].astype(int) % period == 0
-        new.append(np.where(due[:, None], np.tanh(z), old[i]))
-    h = np.concatenate(new, 1)
-    return {"h": h, "t": s["t"] + 1}, h
-
-
-@cell
-def Antisymmetric(p, x, h, *, gamma=0.1, epsilon=0.2):
-    """Chang et al. (2019): W - W.T, an expression of parameters alone under a product."""
-    h = h + epsilon * tanh((p.W - p.W.T) @ h - gamma * h + p.V @ x + p.b)
-    return h
-
-
-def antisymmetric_step(p, x, s, dt):
-    h = s["h"]
-    h = h + 0.2 * np.tanh(h @ (p["W"] - p["W"].T).T - 0.1 * h + x @ p["V"].T + p["b"])
-    return {"h": h}, h
 
 
 @cell
@@ -133,9 +93,8 @@ def normed_step(p, x, s, dt):
     return {"h": h}, h
 
 
-CELLS = {c.name: c for c in (Jordan, SCRN, Clockwork, Antisymmetric, PackedLSTM, Normed)}
+CELLS = {c.name: c for c in (Jordan, SCRN, PackedLSTM, Normed)}
 STEPS = {
-    "Jordan": jordan_step, "SCRN": scrn_step, "Clockwork": clockwork_step,
-    "Antisymmetric": antisymmetric_step, "PackedLSTM": packed_lstm_step,
+    "Jordan": jordan_step, "SCRN": scrn_step, "PackedLSTM": packed_lstm_step,
     "Normed": normed_step,
 }  # fmt: skip

@@ -35,7 +35,7 @@ def test_constants_give_new_cells() -> None:
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: Scaled(0.3), "scaled takes its constants by name; came 1 positional; write scaled(name=value)"),
     (lambda: Scaled(rat=1), "scaled has no constant 'rat'; there is no constant of this name; came 'rat'; write rate"),
-    (lambda: cells.LSTM(rate=1), "LSTM has no constants; came rate; write LSTM"),
+    (lambda: cells.MGU(rate=1), "MGU has no constants; came rate; write MGU"),
     (lambda: Scaled(rate=None), "the constant 'rate' of scaled must be a number, string, boolean, op, or a tuple of them"),
     (lambda: Scaled(rate=None), "came NoneType"),
     (lambda: Scaled(rate=[1, 2]), "came list; write a number or a tuple"),
@@ -150,7 +150,7 @@ WHOLE = "must be a whole number of at least 1"
     (lambda: cells.LSTM.resolve(3, 5.0), f"the size 'hidden' of LSTM {WHOLE}; came 5.0; write hidden_size=64"),
     (lambda: cells.LSTM.resolve(3, True), f"{WHOLE}; came True"),
     (lambda: cells.SCRN.resolve(3, 5, {"context": -1}), f"the size 'context' of SCRN {WHOLE}; came -1"),
-    (lambda: cell_named("Clockwork").resolve(3, 7), f"hidden/3 {WHOLE}; came 2.33333 with hidden = 7"),
+    (lambda: cell_named("Clockwork").resolve(3, 7), f"hidden/4 {WHOLE}; came 1.75 with hidden = 7"),
 ])  # fmt: skip
 def test_numbers_that_do_not_fit_are_refused(call, words: str) -> None:
     with pytest.raises(ShapeError) as caught:

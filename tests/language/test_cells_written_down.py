@@ -7,7 +7,7 @@ import pytest
 
 from recell import cells
 from tests.contract.harness import agree, case_of, forward
-from tests.language.cells_written_down import CELLS, STEPS, Clockwork
+from tests.language.cells_written_down import CELLS, STEPS
 
 
 def sigm(a):
@@ -81,18 +81,3 @@ def test_every_cell_of_the_zoo_that_is_here_is_done_by_hand() -> None:
 @pytest.mark.parametrize("name", ["Jordan", "SCRN"])
 def test_the_zoo_has_the_same_cells(name: str) -> None:
     assert CELLS[name] == cells.get(name) and hash(CELLS[name]) == hash(cells.get(name))
-
-
-def test_clockwork_with_other_periods() -> None:
-    two = Clockwork(periods=(1, 3))
-    names = {p.name for p in two.parameters(two.resolve(3, 4))}
-    assert names == {"W_0", "b_0", "U_0_0", "U_0_1", "W_1", "b_1", "U_1_1"} and two != Clockwork
-    assert Clockwork(periods=(1, 2, 4)) == Clockwork
-
-
-def test_clockwork_modules_stand_still_between_their_ticks() -> None:
-    case = case_of("Clockwork", steps=5)
-    y = forward(case.at(slice(None), (case.states[0], np.zeros((case.rows, 1)))), "reference")["y"]
-    third = y.shape[2] // 3
-    slow = y[:, :, 2 * third :]
-    assert np.array_equal(slow[0], slow[1]) and np.array_equal(slow[1], slow[3]) and (slow[3] != slow[4]).any()

@@ -119,11 +119,12 @@ def _sizes(cell: Cell) -> dict[str, int]:
     for width in WIDTHS:
         named = dict.fromkeys(sorted(symbols), width)
         forced = cell.graph.forced_input
-        try:
-            wide = 3 if forced is None else forced.evaluate({"hidden": width, **cell.defaults, **named})
-            return cell.resolve(wide, width, named)
-        except ShapeError as error:
-            refusal = error
+        for wide in (3, 4):  # an input may be split, too
+            try:
+                forced_wide = wide if forced is None else forced.evaluate({"hidden": width, **cell.defaults, **named})
+                return cell.resolve(forced_wide, width, named)
+            except ShapeError as error:
+                refusal = error
     assert refusal is not None
     raise refusal
 

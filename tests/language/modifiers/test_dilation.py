@@ -8,7 +8,6 @@ import pytest
 from recell import Cell, CellError, cell, cells, tanh
 from recell.modifiers import dilation, zoneout
 from tests.contract import harness
-from tests.language import cells_written_down
 from tests.language.modifiers import laws
 
 STEPS = 7
@@ -69,7 +68,7 @@ def test_is_the_cell_written_with_delayed_states() -> None:
 
 def test_copies_come_after_the_states_and_before_time() -> None:
     assert [s.name for s in cells.LSTM.with_(dilation(3)).states] == ["h", "c", "h_ago_1", "c_ago_1", "h_ago_2", "c_ago_2"]
-    clockwork = cells_written_down.CELLS["Clockwork"].with_(dilation(2))
+    clockwork = cells.Clockwork.with_(dilation(2))
     assert clockwork.states[-1].name == "t" and clockwork.uses_time
     starts = {s.name: s.initial for s in cells.SLSTM.with_(dilation(2)).states}
     assert starts["m"] == starts["m_ago_1"] == -1e4

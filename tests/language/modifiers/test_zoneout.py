@@ -6,7 +6,6 @@ import pytest
 from recell import CellError, cell, cells, coin, sigmoid, tanh
 from recell.modifiers import zoneout
 from tests.contract import harness
-from tests.language import cells_written_down
 from tests.language.modifiers import laws
 
 
@@ -94,7 +93,7 @@ def test_errors() -> None:
     with pytest.raises(CellError, match="LSTM.with_: .*no state of this name; came 'z'; write c or h"):
         cells.LSTM.with_(zoneout(z=0.1))
     with pytest.raises(CellError, match="no state of this name; came 't'"):
-        cells_written_down.CELLS["Clockwork"].with_(zoneout(t=0.1))
+        cells.Clockwork.with_(zoneout(t=0.1))
     for rate in (-0.1, 1, 1.5, "often", True, float("nan")):
         with pytest.raises(CellError, match="a rate must be a number from 0 to below 1"):
             zoneout(h=rate)  # type: ignore[arg-type]
