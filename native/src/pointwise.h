@@ -62,8 +62,22 @@ RC_BINARY(Add, a + b)
 RC_BINARY(Sub, a - b)
 RC_BINARY(Mul, a * b)
 RC_BINARY(Div, a / b)
+// One multiply-add gives the exact remainder of a whole quotient, which rounding may have made one too large. Where the quotient
+// is too large to be whole, or a lane is not finite, and where the machine has no multiply-add, each lane asks the C library.
 template <class T> struct Mod {
     static RC_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T>) {
+#if defined(__FMA__) || defined(__aarch64__)
+        constexpr T most = sizeof(T) == 4 ? T(1 << 22) : T(int64_t(1) << 51);
+        const Vec<T> quotient = a / b, nothing{};
+        const Int<T> near = (Abs<T>::apply(quotient, a, b) < most) & (b - b == nothing);
+        Int<T> far = ~(near | (b == nothing));
+        for (int i = 1; i < lanes<T>; ++i) far[0] |= far[i];
+        if (!far[0]) {
+            const Vec<T> whole = Floor<T>::apply(quotient, a, b), rest = a - whole * b;
+            const Int<T> beyond = (rest != nothing) & ((rest < nothing) ^ (b < nothing));
+            return beyond ? a - (whole - T(1)) * b : b == nothing ? nothing / b : rest;
+        }
+#endif
         Vec<T> y{};
         for (int i = 0; i < lanes<T>; ++i) y[i] = modulo<T>(a[i], b[i]);
         return y;

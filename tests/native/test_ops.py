@@ -158,6 +158,31 @@ def test_binary_nan(hand, numbers, op):
     np.testing.assert_array_equal(run_op(hand, numbers, op, [a, b]), BINARY[op](a, b))
 
 
+DIVISORS = np.array([0.1, -0.3, 7, 1, 3, -1e-3, 1e30, -1e-30, 128])
+
+
+@pytest.mark.parametrize("width", (1, 7, 200))
+@pytest.mark.parametrize("scale", (1, 1e25, 1e-25))
+def test_mod_is_exact(hand, numbers, scale, width):
+    """Bit for bit, quotients that round to a whole number and huge ones too."""
+    b = np.repeat(DIVISORS, width).reshape(-1, width).astype(hand.dtype)
+    wholes = np.random.default_rng(1).integers(-(2**20), 2**20, b.shape).astype(hand.dtype)
+    for a in (wholes, wholes * b, np.nextafter(wholes * b, 0), wholes * b / 3):
+        with np.errstate(over="ignore"):
+            a = (a * scale).astype(hand.dtype)
+        a[~np.isfinite(a)] = 1
+        np.testing.assert_array_equal(run_op(hand, numbers, "mod", [a, b]), np.mod(a, b))
+        hand = type(hand)(hand.dtype)
+
+
+def test_mod_of_what_is_not_finite(hand, numbers):
+    a = np.array([[1, -1, 0, np.inf, -np.inf, 5, -5, 0]], hand.dtype)
+    b = np.array([[np.inf, np.inf, -np.inf, 3, np.inf, 0, 0, 0]], hand.dtype)
+    with np.errstate(invalid="ignore"):
+        expected = np.mod(a, b)
+    np.testing.assert_array_equal(run_op(hand, numbers, "mod", [a, b]), expected)
+
+
 @pytest.mark.parametrize("op", TERNARY)
 def test_ternary(hand, numbers, assert_close, op):
     a, b, c = numbers(9, 37), numbers(9, 37), numbers(9, 37)
