@@ -1,5 +1,5 @@
-"""The command line: ``recell train``, ``generate``, ``evaluate``, ``predict``, ``cells``, ``doctor``,
-``bench``."""
+"""The command line: ``recell train``, ``generate``, ``evaluate``, ``predict``, ``cells``, ``worked``,
+``doctor``, ``bench``."""
 
 from __future__ import annotations
 

@@ -167,6 +167,26 @@ def cells(
         print(zoo.markdown() if as_markdown else zoo.table())
 
 
+@app.command(epilog="Example: recell worked lstm")
+def worked(
+    name: Annotated[str | None, typer.Argument(help="An example; without: the list of them.", metavar="[NAME]")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw it to a .png, .svg or .pdf file too, by matplotlib.", metavar="FILE")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a document.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Work an example out, step by step, small enough to check with a pencil."""
+    from recell.cli.teaching import list_worked, work_out
+
+    if name is None:
+        if picture is not None or markdown:
+            raise typer.BadParameter("--picture and --markdown belong to an example: recell worked NAME")
+        _print(list_worked(), as_json)
+    else:
+        work_out(name, picture, as_json=as_json, markdown=markdown)
+
+
 @app.command(epilog="Example: recell doctor")
 def doctor(as_json: Json = False) -> None:
     """Say what is installed and what the machine offers: versions, threads, native library."""

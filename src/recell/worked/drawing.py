@@ -1,0 +1,34 @@
+"""Pictures of worked examples, by matplotlib, which is loaded when one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recell.errors import DataError, RecellError, message
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+def save(draw: Callable[[Any], None], path: Path) -> Path:
+    """Writes what `draw` puts on a figure; DataError where the file's name or folder does not do."""
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(message(f"a picture's file ends with {', '.join(FORMATS)}", came=path.name, write=f"{path.stem}.png"))
+    figure = _figure()
+    draw(figure)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise DataError(message(f"the picture {path} cannot be written", came=error.strerror or error)) from None
+    return path
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise RecellError("a picture needs matplotlib; came none installed; write pip install 'recell[explain]'") from None
+    return Figure(figsize=(8, 5), dpi=120, layout="constrained")
