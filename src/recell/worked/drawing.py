@@ -28,7 +28,7 @@ def _figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         raise RecellError("a picture needs matplotlib; came none installed; write pip install 'recell[explain]'") from None
     return Figure(figsize=(8, 5), dpi=120, layout="constrained")
