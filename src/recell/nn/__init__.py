@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recell.nn import convert, init, losses, operators
+from recell.nn import convert, init, losses, operators, readout
 from recell.nn.accelerate import accelerate
 from recell.nn.drop_in import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from recell.nn.recurrent import Recurrent
@@ -11,5 +11,5 @@ from recell.nn.step import Step
 
 __all__ = [
     "GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "Recurrent", "Stack", "Step", "accelerate", "convert", "init",
-    "losses", "operators",
+    "losses", "operators", "readout",
 ]
