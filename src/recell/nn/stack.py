@@ -26,8 +26,9 @@ class Stack(nn.Module):
     modules keep their own names, `layers.0.U_f_l0`.
 
     Around every module after the first, `residual` adds its input to its output and `highway` lets a gate choose between them,
-    as in `Recurrent`; `dropout` acts between modules in training, `variational` with one mask for all steps. What concerns one
-    module alone (dropout of x among it) is an argument of that module.
+    as in `Recurrent` (its parameters are `W_highway_l1` and `b_highway_l1` for the second module, and so on); `dropout` acts
+    between modules in training, `variational` with one mask for all steps. What concerns one module alone, dropout of x too,
+    is an argument of that module. Raises ShapeError where widths do not meet, DataError or CellError where modules do not fit.
     """
 
     def __init__(self, layers: Sequence[Recurrent], *, residual: bool = False, highway: bool = False, dropout: float = 0.0,
