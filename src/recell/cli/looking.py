@@ -11,7 +11,7 @@ from typing import Any
 from recell._version import __version__
 from recell.errors import RecellError
 
-POINTWISE_TIER = "virtual machine: the only one, it needs no compiler (measured in docs/tiers.md)"
+POINTWISE_TIER = "virtual machine: the only one; compiled code gained less than 5 % of a step (docs/tiers.md)"
 _PACKAGES = ("numpy", "safetensors", "torch", "typer", "rich", "pydantic")
 
 
