@@ -130,22 +130,22 @@ def generate(
 
 @app.command(epilog="Example: recell evaluate model held-out.txt")
 def evaluate(folder: Folder, data: Data, as_json: Json = False) -> None:
-    """Measure a saved model on a file, every token of it."""
+    """Measure a saved model on a file, every token or example of it; for people, by class too where there are classes."""
     from recell.cli.train import load_task
 
-    _print(load_task(folder).evaluate(data), as_json)
+    task = load_task(folder)
+    _print(task.evaluate(data), as_json)
+    if not as_json and (report := task.report(data)):
+        print(f"\n{report}")
 
 
 @app.command(epilog="Example: recell predict model prompts.txt")
 def predict(folder: Folder, data: Data, as_json: Json = False) -> None:
-    """Answer every line of a file: a language model with the most probable next token."""
+    """Answer all that a file asks: a language model each line with the most probable next token, a tagger with tags."""
     from recell.cli.train import load_task
-    from recell.data.text import read_text
 
-    lines = read_text(data).splitlines()
-    answers = load_task(folder).predict(lines)
-    for line, answer in zip(lines, answers, strict=True):
-        print(json.dumps({"input": line, "output": answer}) if as_json else f"{line}\t{answer}")
+    for asked, answer in load_task(folder).answers(data):
+        print(json.dumps({"input": asked, "output": answer}) if as_json else f"{asked}\t{answer}")
 
 
 @app.command(epilog="Example: recell cells GRU")

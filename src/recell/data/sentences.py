@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recell.data.tags import broken, marks_spans
-from recell.data.text import read_text
+from recell.data.text import read_lines
 from recell.errors import DataError, message
 
 Frames = NDArray[np.float32]
@@ -136,7 +136,7 @@ def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
     rows: list[list[str]] = []
     first, columns = 1, 0
     number = 0
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(read_lines(path), 1):
         cells = line.split()
         if cells and (cells[0] == "-DOCSTART-" or line.startswith("# ")):
             continue
@@ -177,7 +177,7 @@ def _snips(folder: Path, labelled: bool) -> Iterator[Sentence]:
 
 def _together(files: list[Path]) -> Iterator[list[str]]:
     """The lines of some files side by side; DataError where one ends before another."""
-    readers = [_lines(path) for path in files]
+    readers = [read_lines(path) for path in files]
     number = 0
     while True:
         number += 1
@@ -188,13 +188,3 @@ def _together(files: list[Path]) -> Iterator[list[str]]:
             if line is None:
                 raise DataError(f"{path} ends before line {number}, where its neighbours go on; the files must have a line each")
         yield [line for line in lines if line is not None]
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file as they are read."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            yield from file
-    except (OSError, UnicodeDecodeError, ValueError):
-        read_text(path)  # says what is wrong in one line
-        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from pathlib import Path
 
 from recell.data.files import reason
@@ -32,6 +33,17 @@ def read_text(path: str | Path) -> str:
     if not text:
         raise DataError(f"{path} is empty; give a file with text in it")
     return text
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    """The lines of a UTF-8 file without their ends, as they are read: it may be larger than memory. DataError as `read_text`."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            for line in file:
+                yield line.removesuffix("\n")
+    except (OSError, UnicodeDecodeError, ValueError):
+        read_text(path)  # says what is wrong in one line
+        raise
 
 
 def _content(path: Path) -> bytes:

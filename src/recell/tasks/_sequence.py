@@ -198,6 +198,13 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         answers = self._predicted(network, codec, self._unlabelled(data))
         return answers if isinstance(data, Iterator) else list(answers)
 
+    def answers(self, path: str | Path) -> Iterator[tuple[str, Any]]:
+        """Each example of a file without labels, as `_shown`, and the answer to it; read as it is asked."""
+        network, codec = self._fitted()
+        asked, examples = itertools.tee(self._unlabelled(Path(path)))
+        found = self._predicted(network, codec, examples)
+        return ((self._shown(example), answer) for answer, example in zip(found, asked, strict=True))
+
     def evaluate(self, data: Any, labels: Any = None) -> dict[str, float]:
         """The task's figures on a file, or on examples and their labels."""
         network, codec = self._fitted()
@@ -246,6 +253,10 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
                     total, count = total + loss.mean.item() * loss.count, count + loss.count
         network.train(was_training)
         return answers, total / max(count, 1)
+
+    def _shown(self, example: Example) -> str:
+        """An example in a line, for people: a task says here its text, or the place that it came from."""
+        return str(example)
 
     def _split(self, examples: Source[Example], validation: Any) -> tuple[Source[Example], Sequence[Example]]:
         """The examples to train on, and those held out."""

@@ -10,13 +10,14 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, cast
 
 import recell.tasks
+from recell.data.text import read_text
 from recell.errors import ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
 from recell.runtime.saved import SavedModel, read_saved, write_saved
@@ -38,6 +39,15 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, data: Any) -> dict[str, float]:
         """The task's figures on ``data``, by their names."""
+
+    def report(self, data: Any) -> str:
+        """What `recell evaluate` prints for people below the figures; empty where they say all."""
+        return ""
+
+    def answers(self, path: str | Path) -> Iterator[tuple[str, Any]]:
+        """What `recell predict` prints: each thing that a file asks, here a line, and the answer to it."""
+        lines = read_text(path).splitlines()
+        return zip(lines, self.predict(lines), strict=True)
 
     @abstractmethod
     def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes], dict[str, bytes]]:

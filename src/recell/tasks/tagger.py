@@ -295,6 +295,9 @@ class Tagger(SequenceTask[Sentence, Item]):
         tags = codec.names(path)
         return tags if intent is None else (tags, codec.intents[intent])
 
+    def _shown(self, example: Sentence) -> str:
+        return " ".join(example.words) if isinstance(example.words, tuple) else example.where
+
 
 def strict_f1(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> float:
     """F1 of whole spans with their kinds, both ends right: seqeval's strict mode on BIO (IOB2) tags."""

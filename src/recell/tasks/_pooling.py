@@ -1,0 +1,52 @@
+"""One vector of a sequence of outputs: the last of them, their mean, their highest values, or a weighted mean (attention)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+POOLINGS = ("last", "mean", "max", "attention")
+
+
+class Pooling(nn.Module):
+    """`forward` turns outputs (T, N, width) of rows of some `lengths` (N,) into (N, width).
+
+    "last" takes what each direction put out when it had read all: the forward half at the last step, the backward half at the
+    first. "attention" weighs step t by softmax over t of v . tanh(W y_t + b) (Bahdanau et al. 2015, additive, without a query).
+    """
+
+    def __init__(self, kind: str, width: int, directions: int) -> None:
+        super().__init__()
+        self.kind, self._directions = kind, directions
+        self.energy = None
+        if kind == "attention":
+            self.energy = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1, bias=False))
+
+    def forward(self, y: Tensor, lengths: Tensor) -> Tensor:
+        """(N, width)."""
+        if self.kind == "last":
+            return _last(y, lengths, self._directions)
+        if self.kind == "attention":
+            return (self.weights(y, lengths)[:, :, None] * y).sum(0)
+        inside = _inside(y, lengths)[:, :, None]
+        if self.kind == "max":
+            return y.masked_fill(~inside, -torch.inf).amax(0)
+        return y.masked_fill(~inside, 0).sum(0) / lengths[:, None].to(y)
+
+    def weights(self, y: Tensor, lengths: Tensor) -> Tensor:
+        """How much each step counts, (T, N); 1 in sum over a row's steps, 0 behind its end."""
+        assert self.energy is not None
+        return self.energy(y)[:, :, 0].masked_fill(~_inside(y, lengths), -torch.inf).softmax(0)
+
+
+def _inside(y: Tensor, lengths: Tensor) -> Tensor:
+    """(T, N): whether a step is a row's own."""
+    return torch.arange(len(y), device=y.device)[:, None] < lengths
+
+
+def _last(y: Tensor, lengths: Tensor, directions: int) -> Tensor:
+    last = y[lengths - 1, torch.arange(y.shape[1], device=y.device)]
+    if directions == 1:
+        return last
+    half = y.shape[2] // 2
+    return torch.cat([last[:, :half], y[0, :, half:]], 1)

@@ -1,0 +1,372 @@
+"""A class for a whole text or series, or several: sentiment, intents, speakers, movements, images read row by row.
+
+Tokens or numbers, a recurrent network, one vector of all its steps, a score for each class. Sentences: Zhou et al. 2016;
+images row by row: Le et al. 2015; attention over steps: Bahdanau et al. 2015, Yang et al. 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recell.data.buckets import in_batches
+from recell.data.labelled import Label, Labelled, LabelledFile, Labels, labelled_of, unlabelled_of
+from recell.data.vocabulary import tokenize
+from recell.errors import DataError, ModelError, RecellError, message, unknown
+from recell.language.cell import Cell
+from recell.nn import Recurrent
+from recell.tasks import _scores
+from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, reader_of
+from recell.tasks._pooling import POOLINGS, Pooling
+from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
+from recell.training import Loss
+from recell.training.loop import check_number
+
+Answer = NDArray[np.float32]  # the probability of each class, (classes,)
+
+
+@dataclass(frozen=True)
+class Item:
+    """An example as numbers; `label` is a class's number, or for several labels 0 or 1 for each class."""
+
+    numbers: NDArray[Any]
+    label: Any
+
+
+class ClassCodec:
+    """Examples and their classes as numbers. `counts` says how often training saw each class, `total` how many examples."""
+
+    unit = "examples"
+
+    def __init__(self, reader: Reader, classes: Sequence[Label], *, several: bool, counts: Sequence[int], total: int) -> None:
+        self.reader, self.classes, self.several, self.counts, self.total = reader, tuple(classes), several, tuple(counts), total
+        self._numbers = {name: number for number, name in enumerate(self.classes)}
+
+    def encode(self, example: Labelled, *, labelled: bool) -> Item:
+        """The example as numbers; DataError for a label that training never saw."""
+        return Item(self.reader.encode(example), self.truth(example) if labelled else 0)
+
+    def truth(self, example: Labelled) -> Any:
+        """The number of its class; where there may be several, (classes,) of 0 and 1."""
+        if isinstance(example.label, tuple) != self.several:
+            wanted = "a list of labels" if self.several else "one label"
+            raise DataError(message(f"{example.where}: this model has {wanted} for each example", came=repr(example.label)))
+        found = [self._number(name, example.where) for name in _names(example.label)]
+        return np.isin(np.arange(len(self.classes)), found).astype(np.float32) if self.several else found[0]
+
+    def length(self, item: Item) -> int:
+        return len(item.numbers)
+
+    def batch(self, items: Sequence[Item]) -> Batch:
+        labels = torch.from_numpy(np.array([item.label for item in items]))
+        return {**self.reader.batch([item.numbers for item in items]), "labels": labels}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"reader": self.reader.to_json(), "classes": list(self.classes), "several": self.several,
+                "counts": list(self.counts), "total": self.total}  # fmt: skip
+
+    def _number(self, name: Label, where: str) -> int:
+        if name not in self._numbers:
+            raise DataError(f"{where}: " + unknown("label that training saw", str(name), map(str, self.classes)))
+        return self._numbers[name]
+
+
+class ClassNetwork(SequenceNetwork):
+    """Features -> Recurrent -> one vector of all steps -> a score for each class."""
+
+    def __init__(self, cell: Cell, codec: ClassCodec, *, embedding_size: int, hidden_size: int, num_layers: int,
+                 bidirectional: bool, sizes: Mapping[str, int] | None, pooling: str, dropout: float, input_dropout: float,
+                 unknown_rate: float, weights: Tensor | None, label_smoothing: float, backend: str) -> None:
+        super().__init__()
+        classes = len(codec.classes)
+        self.features = codec.reader.features(embedding_size, unknown_rate)
+        self.several, self.smoothing = codec.several, label_smoothing
+        if cell.brings_output:
+            sizes = {**(sizes or {}), "output": classes}
+        self.recurrent = Recurrent(cell, self.features.width, hidden_size, num_layers, bidirectional=bidirectional, sizes=sizes,
+                                   dropout=dropout if num_layers > 1 else 0.0, backend=backend)
+        read = self.recurrent.output_size
+        self.pooling = Pooling(pooling, read, 1 + bidirectional)
+        self.input_dropout, self.dropout = nn.Dropout(input_dropout), nn.Dropout(dropout)
+        self.output = nn.Identity() if cell.brings_output else nn.Linear(read, classes)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """The recurrent network's outputs, (T, N, width)."""
+        lengths, x = batch["lengths"], self.input_dropout(self.features(batch))
+        return self.recurrent(x, lengths=None if bool((lengths == len(x)).all()) else lengths)[0]
+
+    def scores(self, batch: Batch) -> Tensor:
+        """A score for each class, (N, classes)."""
+        return self.output(self.dropout(self.pooling(self.outputs(batch), batch["lengths"])))
+
+    def loss(self, batch: Batch) -> Loss:
+        scores, labels = self.scores(batch), batch["labels"]
+        weights: Tensor | None = self.weights  # type: ignore[assignment]
+        if self.several:
+            smooth = labels * (1 - self.smoothing) + self.smoothing / 2
+            total = functional.binary_cross_entropy_with_logits(scores, smooth, pos_weight=weights, reduction="sum")
+            total = total / scores.shape[1]
+        else:
+            total = functional.cross_entropy(scores, labels, weights, label_smoothing=self.smoothing, reduction="sum")
+        return Loss(total / len(labels), len(labels))
+
+    def answer(self, batch: Batch) -> list[Answer]:
+        scores = self.scores(batch)
+        return list((scores.sigmoid() if self.several else scores.softmax(1)).cpu().numpy())
+
+    def attention(self, batch: Batch) -> list[NDArray[np.float32]]:
+        """How much each step of each row counts, (T,) each."""
+        weights = self.pooling.weights(self.outputs(batch), batch["lengths"]).cpu().numpy()
+        return [weights[:length, n] for n, length in enumerate(batch["lengths"].tolist())]
+
+
+class Classifier(SequenceTask[Labelled, Item]):
+    """Learns the class of a whole text or series; several at once where each example's label is a list.
+
+    Data: a `.ts` file, an idx file of images (MNIST), a file with a label, a tab and a text on each line, a folder with a file
+    for each class; or a list of texts, of series (T, C), or an array (N, T, C), with labels. Texts are cut by ``level`` into
+    "words", "characters" or "subwords" (at most ``vocabulary_size``, learnt from the training texts); tokens that occur less
+    than ``minimum_count`` times, and ``unknown_rate`` of them in training, are unknown. Series are scaled by the training
+    steps' mean and deviation: of each channel, of "all" values, or "none".
+
+    ``pooling`` "last", "mean", "max" or "attention". ``class_weight`` "balanced" or weights by class: with one label, the
+    weight of an example of that class (balanced: examples / (classes * its examples)); with several, what its presence weighs
+    beside its absence (balanced: absent / present). ``threshold``: the probability from which a label is given, where there
+    may be several. ``label_separator`` divides the labels of a file's line. ``stream=True`` reads a file anew each epoch.
+    """
+
+    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1, bidirectional: bool = True,
+                 sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), pooling: str = "last",
+                 dropout: float = 0.3, input_dropout: float = 0.0, level: str = "words", embedding_size: int = 100,
+                 lowercase: bool = True, minimum_count: int = 1, vocabulary_size: int = 8000, unknown_rate: float = 0.02,
+                 scale: str = "channels", class_weight: str | Mapping[Any, float] | None = None, label_smoothing: float = 0.0,
+                 threshold: float = 0.5, label_separator: str | None = None, batch_size: int = 32, steps: int | None = None,
+                 epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
+                 validation_fraction: float = 0.1, patience: int | None = None, plan: Mapping[str, Any] | None = None,
+                 seed: int = 0, threads: int | None = None, device: str = "cpu", backend: str = "auto",
+                 stream: bool = False) -> None:  # fmt: skip
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.sizes = sizes
+        self.modifiers = modifiers
+        self.pooling = pooling
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.level = level
+        self.embedding_size = embedding_size
+        self.lowercase = lowercase
+        self.minimum_count = minimum_count
+        self.vocabulary_size = vocabulary_size
+        self.unknown_rate = unknown_rate
+        self.scale = scale
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.threshold = threshold
+        self.label_separator = label_separator
+        self.batch_size = batch_size
+        self.steps = steps
+        self.epochs = epochs
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.plan = plan
+        self.seed = seed
+        self.threads = threads
+        self.device = device
+        self.backend = backend
+        self.stream = stream
+
+    # -- asked of a trained one --------------------------------------------------------------------------------
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The classes, in the order of `predict_proba`'s columns."""
+        return np.array(self._fitted()[1].classes)  # type: ignore[attr-defined]
+
+    def predict_proba(self, data: Any) -> NDArray[np.float32]:
+        """The probability of each class for each example, (N, classes)."""
+        network, codec = self._fitted()
+        return np.array(self._asked(data, network.answer), np.float32).reshape(-1, len(codec.classes))  # type: ignore[attr-defined]
+
+    def attention(self, data: Any) -> list[NDArray[np.float32]]:
+        """How much each step of each example counts, (T,) each and 1 in sum; RecellError without attention pooling."""
+        network, _ = self._fitted()
+        if self.pooling != "attention":
+            came = f"pooling={self.pooling!r}"
+            raise RecellError(message("this classifier has no attention", came=came, write="pooling='attention'"))
+        assert isinstance(network, ClassNetwork)
+        return self._asked(data, network.attention)
+
+    def grows(self, example: Any) -> list[tuple[Any, dict[Label, float]]]:
+        """How the decision on one example grows: each word (or the number of each step) with the probabilities of the
+        classes when all up to it has been read and nothing after."""
+        [whole] = unlabelled_of([example])
+        value, text = whole.value, isinstance(whole.value, str)
+        ends = _word_ends(value) if isinstance(value, str) else [(step, step) for step in range(1, len(value) + 1)]
+        seen = self.predict_proba([value[:end] for _, end in ends])
+        names: list[Label] = self.classes_.tolist()
+        shown = [word if text else step for word, step in ends]
+        return [(word, dict(zip(names, row.tolist(), strict=True))) for word, row in zip(shown, seen, strict=True)]
+
+    def report(self, data: Any, labels: Any = None) -> str:
+        """Precision, recall and F1 of every class, and the table of confusions where each example has one class."""
+        _, codec = self._fitted()
+        examples = list(self._labelled(data, labels))
+        truth = _truth(codec, examples)
+        with self._thread_count():
+            answers, _ = self._answers(*self._fitted(), examples, labelled=True)
+        return _scores.report(truth, np.array(answers), [str(name) for name in self.classes_], self._bar(codec))
+
+    # -- what a task on sequences says -------------------------------------------------------------------------
+
+    def _check(self) -> Cell:
+        cell = self._check_sequence(("embedding_size", "minimum_count", "vocabulary_size"))
+        for name, choices in (("level", LEVELS), ("scale", SCALES), ("pooling", POOLINGS)):
+            if getattr(self, name) not in choices:
+                raise RecellError(unknown(name, str(getattr(self, name)), choices))
+        for name in ("input_dropout", "unknown_rate", "label_smoothing", "threshold"):
+            if check_number(name, getattr(self, name)) >= 1:
+                raise RecellError(message(f"{name} is below 1", came=getattr(self, name), write=f"{name}=0.1"))
+        weight = self.class_weight
+        if weight is not None and weight != "balanced" and not isinstance(weight, Mapping):
+            raise RecellError(message("class_weight is weights by class", came=repr(weight), write="'balanced' or {'rare': 5.0}"))
+        if cell.brings_output and (self.bidirectional or self.num_layers > 1):
+            raise RecellError(message(f"{cell.name} brings its own output layer", write="bidirectional=False, num_layers=1"))
+        return cell
+
+    def _labelled(self, data: Any, labels: Any) -> Source[Labelled]:
+        if isinstance(data, (str, Path)):
+            source = LabelledFile(data, separator=self.label_separator)
+            return source if self.stream else list(source)
+        return labelled_of(data, labels)
+
+    def _unlabelled(self, data: Any) -> Iterable[Labelled]:
+        return LabelledFile(data, labelled=False) if isinstance(data, (str, Path)) else unlabelled_of(data)
+
+    def _split(self, examples: Source[Labelled], validation: Any) -> tuple[Source[Labelled], Sequence[Labelled]]:
+        """As of every task, but an example whose label no other has is learnt from, not held out."""
+        learnt, held = super()._split(examples, validation)
+        seen = {name for example in learnt for name in _names(example.label)}
+        strange = [example for example in held if not seen.issuperset(_names(example.label))]
+        if not strange:
+            return learnt, held
+        if validation is not None:
+            came = str(strange[0].label)
+            raise DataError(f"{strange[0].where}: " + unknown("label in the training data", came, map(str, seen)))
+        return [*learnt, *strange], [example for example in held if example not in strange]
+
+    def _learn_codec(self, examples: Source[Labelled]) -> ClassCodec:
+        counts: dict[Label, int] = {}
+        forms, total, texts = set[bool](), len(examples), False
+        for example in examples:
+            texts = texts or isinstance(example.value, str)
+            forms.add(isinstance(example.label, tuple))
+            for name in _names(example.label):
+                counts[name] = counts.get(name, 0) + 1
+        classes = sorted(counts, key=lambda name: (isinstance(name, str), name))
+        _check_classes(classes, forms)
+        return ClassCodec(self._learn_reader(examples, texts), classes, several=True in forms,
+                          counts=[counts[name] for name in classes], total=total)
+
+    def _learn_reader(self, examples: Source[Labelled], texts: bool) -> Reader:
+        if not texts:
+            return SeriesReader.learn(examples, scale=self.scale)
+        spoken = (example.value for example in examples if isinstance(example.value, str))
+        return Texts.learn(spoken, level=self.level, lowercase=self.lowercase, minimum_count=self.minimum_count,
+                           vocabulary_size=self.vocabulary_size)
+
+    def _codec_of(self, described: Mapping[str, Any]) -> ClassCodec:
+        classes, counts, total = (described.get(name) for name in ("classes", "counts", "total"))
+        if not isinstance(classes, list) or not isinstance(counts, list) or not isinstance(total, int):
+            raise ModelError("config.json is damaged: the codec has no classes; save the model again")
+        several = bool(described.get("several"))
+        return ClassCodec(reader_of(described.get("reader")), classes, several=several, counts=counts, total=total)
+
+    def _build(self, cell: Cell, codec: Any) -> ClassNetwork:
+        return ClassNetwork(cell, codec, embedding_size=self.embedding_size, hidden_size=self.hidden_size,
+                            num_layers=self.num_layers, bidirectional=self.bidirectional, sizes=self.sizes, pooling=self.pooling,
+                            dropout=self.dropout, input_dropout=self.input_dropout, unknown_rate=self.unknown_rate,
+                            weights=self._weights(codec), label_smoothing=self.label_smoothing, backend=self.backend)
+
+    def _weights(self, codec: ClassCodec) -> Tensor | None:
+        """A weight for each class, (classes,)."""
+        if self.class_weight is None:
+            return None
+        if isinstance(self.class_weight, str):
+            of_all = [(codec.total - count) / count for count in codec.counts]
+            of_one = [codec.total / (len(codec.counts) * count) for count in codec.counts]
+            return torch.tensor(of_all if codec.several else of_one)
+        given = {str(name): value for name, value in self.class_weight.items()}  # as names of JSON, where a model was saved
+        for name in given:
+            if name not in map(str, codec.classes):
+                raise RecellError("class_weight: " + unknown("class", name, map(str, codec.classes)))
+        weights = [check_number("class_weight", given.get(str(name), 1.0)) for name in codec.classes]
+        return torch.tensor(weights, dtype=torch.float32)
+
+    def _main_figure(self, codec: Any) -> str:
+        return "macro_f1" if codec.several else "accuracy"
+
+    def _figures(self, codec: Any, examples: Sequence[Labelled], answers: Sequence[Answer]) -> dict[str, float]:
+        """Accuracy (all labels of an example right), macro F1, log loss, expected calibration error."""
+        return _scores.figures(_truth(codec, examples), np.array(answers), self._bar(codec))
+
+    def _bar(self, codec: Any) -> float | None:
+        return self.threshold if codec.several else None
+
+    def _readable(self, codec: Any, example: Labelled, answer: Answer) -> Labels | list[Label]:
+        if codec.several:
+            return [name for name, probability in zip(codec.classes, answer, strict=True) if probability >= self.threshold]
+        return codec.classes[int(answer.argmax())]
+
+    def _shown(self, example: Labelled) -> str:
+        return example.value if isinstance(example.value, str) else example.where
+
+    def _asked(self, data: Any, ask: Any) -> list[Any]:
+        """What `ask` says of each row of a batch, in the order of the examples."""
+        network, codec = self._fitted()
+        network.eval()
+        items = [codec.encode(example, labelled=False) for example in self._unlabelled(data)]
+        answers: list[Any] = [None] * len(items)
+        with self._thread_count(), torch.no_grad():
+            for places, part in in_batches(items, codec.length, max(self.batch_size, 64)):
+                for place, answer in zip(places, ask(placed(codec.batch(part), network)), strict=True):
+                    answers[place] = answer
+        return answers
+
+
+def _names(label: Labels | None) -> tuple[Label, ...]:
+    return () if label is None else label if isinstance(label, tuple) else (label,)
+
+
+def _truth(codec: Any, examples: Sequence[Labelled]) -> NDArray[Any]:
+    """The numbers of the classes, (N,), or 0 and 1 for each, (N, classes)."""
+    return np.array([codec.truth(example) for example in examples])
+
+
+def _check_classes(classes: Sequence[Label], forms: set[bool]) -> None:
+    if len(forms) > 1:
+        raise DataError(message("some examples have one label and some a list of labels", write="a list for each, or for none"))
+    if len(classes) < (1 if True in forms else 2):
+        came = f"only {classes[0]!r}" if classes else "no label"
+        raise DataError(message("a classifier needs examples of two classes or more", came=came))
+
+
+def _word_ends(text: str) -> list[tuple[str, int]]:
+    """The words of a text, and where each ends."""
+    found, place = list[tuple[str, int]](), 0
+    for word in tokenize(text, "words"):
+        place = text.index(word, place) + len(word)
+        found.append((word, place))
+    return found

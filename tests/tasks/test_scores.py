@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recell.tasks._scores import calibration_error, decided, figures, report
+
+
+def random_answers(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 3, 50), rng.dirichlet(np.ones(3), 50).astype(np.float32)
+
+
+def test_figures_are_scikit_learns() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    truth, p = random_answers()
+    found = figures(truth, p)
+    chosen = p.argmax(1)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, chosen))
+    assert found["macro_f1"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro"))
+    assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, p / p.sum(1, keepdims=True), labels=[0, 1, 2]), rel=1e-5)
+
+
+def test_figures_where_there_may_be_several_labels() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    truth, p = rng.integers(0, 2, (40, 3)), rng.random((40, 3))
+    found, chosen = figures(truth, p, 0.3), (p >= 0.3).astype(int)
+    np.testing.assert_array_equal(decided(p, 0.3), chosen)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, chosen))
+    assert found["macro_f1"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro"))
+    wanted = np.mean([metrics.log_loss(truth[:, k], p[:, k]) for k in range(3)])
+    assert found["log_loss"] == pytest.approx(wanted)
+
+
+def test_calibration_error() -> None:
+    """Ten answers of confidence 0.9 with 7 right, thirty of 0.5 with 15 right: (10 * 0.2 + 30 * 0) / 40."""
+    confidence = np.array([0.9] * 10 + [0.5] * 30)
+    right = np.array([True] * 7 + [False] * 3 + [True, False] * 15)
+    assert calibration_error(confidence, right) == pytest.approx(0.05)
+    assert calibration_error(np.array([1.0, 1.0]), np.array([True, True])) == 0
+
+
+def test_the_report_counts_confusions() -> None:
+    pytest.importorskip("sklearn")
+    p = np.eye(3)[[0, 1, 1, 0]]
+    text = report(np.array([0, 1, 2, 2]), p, ["cat", "dog", "emu"])
+    assert [line.split() for line in text.splitlines()[-3:]] == [["cat", *"100"], ["dog", *"010"], ["emu", *"110"]]
+    assert "true" not in report(np.eye(3, dtype=int), np.eye(3), ["cat", "dog", "emu"], 0.5)
