@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import pickle
 
+import numpy as np
 import pytest
 
 from recell import Cell, CellError, ModelError, ShapeError, cell, cells, relu, sigmoid, tanh
@@ -223,6 +225,38 @@ def test_it_pickles_and_copies_as_its_graph(name: str) -> None:
     case = case_of(name, steps=2)
     again = make(back, case.sizes, steps=2, seed=len(name) + case.sizes["hidden"])
     agree(forward(again, "reference"), forward(case, "reference"), tolerance=0.0)
+
+
+def ramp(shape, scale=1.0):
+    return np.arange(shape[0], dtype=float) * scale
+
+
+@cell
+def Started(p, x, h):
+    u = p.vector("u", init=functools.partial(ramp, scale=2.0))
+    h = tanh(p.matrix("W", init="glorot") @ x + u * h + p.vector("b", init=3))
+    return h
+
+
+def test_a_pickle_keeps_how_parameters_start() -> None:
+    back = pickle.loads(pickle.dumps(Started))  # noqa: S301
+    inits = {p.name: p.init for p in back.parameters(back.resolve(3, 4))}
+    assert inits["W"] == "glorot" and inits["b"] == 3 and inits["u"]((3,)).tolist() == [0, 2, 4]
+    twice = pickle.loads(pickle.dumps(back))  # noqa: S301
+    assert {p.name: str(p.init) for p in twice.parameters(back.resolve(3, 4))} == {n: str(i) for n, i in inits.items()}
+
+
+def test_a_start_that_no_module_names_is_missed_when_it_is_drawn() -> None:
+    @cell
+    def Nameless(p, x, h):
+        h = tanh(p.W @ x + p.vector("u", init=lambda shape: np.ones(shape)) * h)
+        return h
+
+    back = pickle.loads(pickle.dumps(Nameless))  # noqa: S301
+    assert back == Nameless
+    lost = {p.name: p.init for p in back.parameters(back.resolve(3, 4))}["u"]
+    with pytest.raises(CellError, match="how u starts"):
+        lost((4,))
 
 
 def test_the_data_is_plain_and_holds_no_code() -> None:

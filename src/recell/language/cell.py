@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 from recell.errors import CellError, ModelError, ShapeError, unknown
 from recell.graph import serial, show, verify
@@ -90,7 +92,7 @@ class Cell:
         return f"Cell({self.name})" if self._graph else f"Cell({self.name}, open: {', '.join(self.open_constants)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Cell.from_json, (self.to_json(),)
+        return _unpickled, (self.to_json(), tuple(_kept(self.name, info) for info in self.graph.parameters))
 
     def __deepcopy__(self, _: dict[int, Any]) -> Cell:
         return self
@@ -246,6 +248,34 @@ class Cell:
         if not isinstance(defaults, dict) or not all(isinstance(v, int) for v in defaults.values()):
             raise ModelError("a saved cell's default sizes must be whole numbers; came others; save the model again")
         return Cell(data["name"], graph, defaults)
+
+
+def _unpickled(data: Mapping[str, Any], inits: tuple[Any, ...]) -> Cell:
+    """A cell out of a pickle: its graph, and how its parameters start."""
+    cell = Cell.from_json(data)
+    infos = zip(cell.graph.parameters, inits, strict=True)
+    return Cell(cell.name, replace(cell.graph, parameters=tuple(replace(i, init=init) for i, init in infos)), cell.defaults)
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """In the place of an initialiser that a pickle can't name: drawing it anew would be silently wrong."""
+
+    cell: str
+    parameter: str
+
+    def __call__(self, *_: object) -> NoReturn:
+        raise CellError(f"{self.cell} came out of a pickle, and how {self.parameter} starts is a function that no module names; "
+                        "write it at the top of a module")
+
+
+def _kept(cell: str, info: ParameterInfo) -> Any:
+    """An initialiser as a pickle holds it: a number, a name, or a function that its module names."""
+    function = info.init.func if isinstance(info.init, functools.partial) else info.init
+    if not callable(function) or isinstance(function, _Lost):
+        return info.init
+    named = getattr(sys.modules.get(getattr(function, "__module__", "")), getattr(function, "__qualname__", ""), None)
+    return info.init if named is function else _Lost(cell, info.name)
 
 
 def _modified(name: str, graph: Graph, modifier: Callable[[Graph], Graph]) -> Graph:

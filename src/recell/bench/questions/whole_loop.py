@@ -1,0 +1,147 @@
+"""How long does a whole training step of a task take beside the same model on torch.nn?
+
+The tagger on SNIPS's sentences: words and characters, both directions, CRF, intents. Batches, features, loss, optimizer and all
+else are recell's on both sides, drawn from the same buckets. On torch's side every recurrent layer is torch.nn's, given a
+PackedSequence and padded again, as its documentation says. `RNN's share` is the part of torch's step that is spent in these
+layers, forward and backward, packing included: a faster layer can save no more. Both sides take turns on the same batches in one
+process, medians.
+
+What bounds it: `bound` is the ratio if recell's layers took no time at all. Without RECELL_DATA, made-up sentences of like
+lengths take the place of SNIPS's; the row says so.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from recell.bench.report import Row, against
+from recell.bench.sides import CELLS
+from recell.bench.timing import Options, medians, take_turns
+from recell.data.buckets import Buckets
+from recell.nn import Recurrent
+from recell.tasks._sequence import SequenceLearner
+from recell.tasks.tagger import Tagger
+from recell.training import Plan, Training
+
+KIND = "module"
+PROMISED = {"LSTM": 1.2, "GRU": 2.0}
+MADE_UP = 2000  # sentences, where there is no data
+Examples = Sequence[Any]
+
+
+def rows(options: Options) -> Iterator[Row]:
+    for what, make in TASKS.items():
+        for kind, bar in PROMISED.items():
+            task, examples, source = make(CELLS[kind])
+            yield row_of(f"{what}, {kind}{source}", task, examples, kind, bar)
+
+
+def row_of(what: str, task: Any, examples: Examples, kind: str, bar: float) -> Row:
+    """Both sides of one task in turns, and what torch's layers take of its step."""
+    sides = {side: training_of(task, examples, kind if side == "torch.nn" else None) for side in ("recell", "torch.nn")}
+    seconds = medians(take_turns({side: training.step for side, (training, _) in sides.items()}, rounds=6, settle=3, runs=20))
+    training, layers = sides["torch.nn"]
+    share = share_of(training, layers)
+    row = against(what, "torch.nn", seconds, at_least=bar)
+    return row | {"RNN's share": f"{share:.0%}", "bound": 1 / (1 - share)}
+
+
+def training_of(task: Any, examples: Examples, kind: str | None) -> tuple[Training, list[Packed]]:
+    """The task's training; with a `kind` of torch.nn in the place of each Recurrent."""
+    cell, codec = task._check(), task._learn_codec(examples)
+    torch.manual_seed(0)
+    network = task._build(cell, codec)
+    layers = [] if kind is None else put_packed(network, kind)
+    items = [codec.encode(example, labelled=True) for example in examples]
+    learner = SequenceLearner(task, network, codec, Buckets(items, codec.length, batch_size=task.batch_size), [])
+    return Training(learner, Plan(steps=10**9, learning_rate=1e-3)), layers
+
+
+def put_packed(network: nn.Module, kind: str) -> list[Packed]:
+    """torch's layers where Recurrents stood; the list of them."""
+    made: list[Packed] = []
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, Recurrent):
+                made.append(Packed(child, kind))
+                setattr(module, name, made[-1])
+    return made
+
+
+class Packed(nn.Module):
+    """torch.nn's layers of the same shape, between packing and padding; it counts its seconds while `clock` runs."""
+
+    def __init__(self, layer: Recurrent, kind: str) -> None:
+        super().__init__()
+        directions = {"bidirectional": layer.bidirectional, "num_layers": layer.num_layers}
+        self.layer = getattr(nn, kind)(layer.input_size, layer.hidden_size, **directions)
+        self.output_size = layer.output_size
+        self.batches: list[tuple[Tensor, Tensor]] | None = None
+
+    def forward(self, x: Tensor, *, lengths: Tensor) -> tuple[Tensor, None]:
+        if self.batches is not None:
+            self.batches.append((x.detach(), lengths))
+        lengths = lengths.clamp(min=1)  # torch takes no empty row
+        packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+        return pad_packed_sequence(self.layer(packed)[0], total_length=len(x))[0], None
+
+
+def share_of(training: Training, layers: Sequence[Packed], steps: int = 60) -> float:
+    """The part of a step that is spent in these layers, on the very batches: medians of each alone."""
+    for layer in layers:
+        layer.batches = []
+    whole = statistics.median(seconds_of(training.step) for _ in range(steps))
+    taken = 0.0
+    for layer in layers:
+        batches, layer.batches = layer.batches or [], None
+        taken += statistics.median(seconds_of(alone(layer, *batch)) for batch in batches)
+    return min(taken / whole, 0.99)
+
+
+def alone(layer: Packed, x: Tensor, lengths: Tensor) -> Callable[[], object]:
+    """Forward and backward of one layer on one batch."""
+    x = x.clone().requires_grad_()
+
+    def run() -> None:
+        y, _ = layer(x, lengths=lengths)
+        y.backward(torch.ones_like(y))
+
+    return run
+
+
+def seconds_of(step: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def snips(cell: str) -> tuple[Tagger, Examples, str]:
+    """The tagger of examples/snips.py and its sentences."""
+    task = Tagger(cell=cell, batch_size=32)
+    folder = Path(os.environ.get("RECELL_DATA", "")) / "slots" / "snips" / "train"
+    if folder.is_dir():
+        return task, list(task._labelled(folder, None)), ""  # pyright: ignore[reportPrivateUsage]
+    return task, list(task._labelled(*made_up())), " (made-up sentences)"  # pyright: ignore[reportPrivateUsage]
+
+
+def made_up() -> tuple[list[list[str]], list[tuple[list[str], str]]]:
+    """Sentences of SNIPS's lengths and as many tags, by chance."""
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.normal(9, 3.5, MADE_UP), 2, 35).astype(int)
+    words = [[f"w{number}" for number in rng.zipf(1.3, length) % 10_000] for length in lengths]
+    labels = [([f"B-{kind}" for kind in rng.integers(0, 39, length)], f"i{rng.integers(7)}") for length in lengths]
+    return words, labels
+
+
+TASKS: dict[str, Callable[[str], tuple[Any, Examples, str]]] = {"Tagger, SNIPS": snips}

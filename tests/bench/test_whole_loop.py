@@ -1,0 +1,36 @@
+"""Both sides of the whole loop are the same model on the same batches."""
+
+from __future__ import annotations
+
+import torch
+
+from recell.bench.questions import whole_loop
+from recell.nn import LSTM
+from recell.tasks import Tagger
+
+
+def test_torchs_layers_stand_where_recells_stood(monkeypatch) -> None:
+    monkeypatch.setattr(whole_loop, "MADE_UP", 40)
+    monkeypatch.delenv("RECELL_DATA", raising=False)
+    task, examples, said = whole_loop.snips("LSTM")
+    assert "made-up" in said and len(examples) == 40
+    ours, none = whole_loop.training_of(task, examples, None)
+    theirs, layers = whole_loop.training_of(task, examples, "LSTM")
+    assert not none and len(layers) == 2 and all(isinstance(layer.layer, torch.nn.LSTM) for layer in layers)
+    ours.step(), theirs.step()
+    assert ours._learner._buckets.position == theirs._learner._buckets.position == 1
+    assert 0 < whole_loop.share_of(theirs, layers, steps=2) < 1
+
+
+def test_packed_layers_compute_what_recells_compute() -> None:
+    torch.manual_seed(0)
+    task = Tagger(cell="LSTM", hidden_size=5, character_size=4)
+    examples = task._labelled(*whole_loop.made_up())[:6]
+    codec = task._learn_codec(examples)
+    network = task._build(task._check(), codec)
+    recurrent = network.recurrent
+    packed = next(layer for layer in whole_loop.put_packed(network, "LSTM") if layer.layer.hidden_size == 5)
+    own = LSTM(recurrent.input_size, 5, bidirectional=True)
+    own.load_state_dict(packed.layer.state_dict())
+    x, lengths = torch.randn(7, 3, recurrent.input_size), torch.tensor([7, 2, 4])
+    torch.testing.assert_close(packed(x, lengths=lengths)[0], own(x, lengths=lengths)[0])
