@@ -8,6 +8,7 @@ report are all in the checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from recell.errors import ModelError, RecellError, message, unknown
 from recell.training import optimizers
+from recell.training.average import Average
 from recell.training.checkpoint import BEST, Checkpoints, Saved
 from recell.training.interrupt import Interrupt
 from recell.training.metrics import MetricsLog
@@ -72,6 +74,7 @@ class Plan:
     """How to train. ``clip`` bounds the norm of all gradients together; ``patience`` counts validations.
 
     ``best_by`` names the figure on held-out data whose best step is kept: "loss", the lower the better, or any other, the higher.
+    ``average`` above 0, such as 0.999, validates and keeps the running average of the weights, with this decay, in their place.
     """
 
     steps: int
@@ -87,6 +90,7 @@ class Plan:
     checkpoint_every: int = 200
     patience: int | None = None
     best_by: str = "loss"
+    average: float = 0.0
 
     def schedule(self) -> Schedule:
         """The learning rate of each step."""
@@ -104,8 +108,10 @@ def checked_plan(settings: Mapping[str, Any]) -> Plan:
         value = getattr(plan, name)
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise RecellError(message(f"{name} counts steps, from 1", came=repr(value), write=f"{name}=100"))
-    for name in ("learning_rate", "weight_decay", "warmup", "floor"):
+    for name in ("learning_rate", "weight_decay", "warmup", "floor", "average"):
         check_number(name, getattr(plan, name))
+    if plan.average >= 1:
+        raise RecellError(message("average is a decay below 1", came=plan.average, write="average=0.999"))
     if plan.clip is not None and check_number("clip", plan.clip) <= 0:
         raise RecellError(message("clip bounds the gradients' norm, above 0", came=plan.clip, write="clip=1.0"))
     if plan.optimizer not in optimizers.optimizer_names():
@@ -167,6 +173,7 @@ class Training:
         self._schedule = plan.schedule()
         self._progress = progress or Silent()
         self._optimizer = optimizers.build(plan.optimizer, learner.module.parameters(), plan.learning_rate, plan.weight_decay)
+        self._average = Average(learner.module, plan.average) if plan.average else None
         self._standing = _Standing()
         self._checkpoints = Checkpoints(Path(folder) / "checkpoint") if folder is not None else None
         self._metrics = MetricsLog(Path(folder) / "metrics.jsonl" if folder is not None else None)
@@ -181,6 +188,8 @@ class Training:
             self._learner.module.load_state_dict(saved.group("module"))
             optimizers.load_state(self._optimizer, saved.group("optimizer"), state["optimizer"])
             self._learner.load_state(saved.group("learner"), state["learner"])
+            if self._average is not None:
+                self._average.load(saved.group("average"))
             self._standing = _Standing(**state["loop"])
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the checkpoint does not fit this model: {error}".split("\n")[0]) from error
@@ -213,13 +222,17 @@ class Training:
         )
 
     def load_best(self) -> None:
-        """Give the module the weights of the best validation; nothing where there was none."""
-        if self._standing.best is None:
-            return
-        if self._checkpoints is not None:
-            self._learner.module.load_state_dict(self._checkpoints.load(BEST).group("module"))
-        elif self._best_weights is not None:
+        """Give the module the weights of the best validation; where there was none, those of the last step."""
+        if self._standing.best is not None and self._checkpoints is not None:
+            saved = self._checkpoints.load(BEST)
+            self._learner.module.load_state_dict(saved.group("module"))
+            if self._average is not None:
+                self._average.load(saved.group("average"))
+        elif self._standing.best is not None and self._best_weights is not None:
             self._learner.module.load_state_dict(self._best_weights)
+            return
+        if self._average is not None:
+            self._average.put()
 
     def _finished(self) -> bool:
         return self._standing.step >= self._plan.steps or self._standing.stopped
@@ -240,6 +253,8 @@ class Training:
             raise RecellError(_not_finite(value, standing.step, self._plan))
         self._optimizer.step()
         standing.step += 1
+        if self._average is not None:
+            self._average.update(standing.step)
         standing.loss_sum += value * loss.count
         standing.count += loss.count
         seconds = time.perf_counter() - began
@@ -276,7 +291,11 @@ class Training:
         standing.loss_sum, standing.count = 0.0, 0
 
     def _validate(self) -> bool:
-        """Whether the module has never been as good."""
+        """Whether the module has never been as good; with its average weights, where these are kept."""
+        with self._average.in_place() if self._average is not None else contextlib.nullcontext():
+            return self._validate_as_it_stands()
+
+    def _validate_as_it_stands(self) -> bool:
         standing, module = self._standing, self._learner.module
         module.eval()
         with torch.no_grad():
@@ -312,6 +331,8 @@ class Training:
             "learner": carried,
             "random": _random_state(),
         }
+        if self._average is not None:
+            groups["average"] = self._average.tensors
         state = {
             "optimizer": numbers,
             "learner": dict(position),
