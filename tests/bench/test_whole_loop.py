@@ -22,6 +22,18 @@ def test_torchs_layers_stand_where_recells_stood(monkeypatch) -> None:
     assert 0 < whole_loop.share_of(theirs, layers, steps=2) < 1
 
 
+def test_images_of_one_length_are_not_packed(monkeypatch) -> None:
+    monkeypatch.setattr(whole_loop, "IMAGES", 130)
+    monkeypatch.delenv("RECELL_DATA", raising=False)
+    task, examples, said = whole_loop.mnist("GRU")
+    assert "noise" in said
+    theirs, layers = whole_loop.training_of(task, examples, "GRU")
+    (layer,) = layers
+    layer.batches = []
+    theirs.step()
+    assert layer.batches[0][1] is None and layer.batches[0][0].shape[0] == 28
+
+
 def test_packed_layers_compute_what_recells_compute() -> None:
     torch.manual_seed(0)
     task = Tagger(cell="LSTM", hidden_size=5, character_size=4)

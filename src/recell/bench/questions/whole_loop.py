@@ -1,13 +1,14 @@
 """How long does a whole training step of a task take beside the same model on torch.nn?
 
-The tagger on SNIPS's sentences: words and characters, both directions, CRF, intents. Batches, features, loss, optimizer and all
+The tagger on SNIPS's sentences: words and characters, both directions, CRF, intents. The classifier on MNIST's images, row by
+row: 28 steps, both directions. Batches, features, loss, optimizer and all
 else are recell's on both sides, drawn from the same buckets. On torch's side every recurrent layer is torch.nn's, given a
 PackedSequence and padded again, as its documentation says. `RNN's share` is the part of torch's step that is spent in these
 layers, forward and backward, packing included: a faster layer can save no more. Both sides take turns on the same batches in one
 process, medians.
 
 What bounds it: `bound` is the ratio if recell's layers took no time at all. Without RECELL_DATA, made-up sentences of like
-lengths take the place of SNIPS's; the row says so.
+lengths take the place of SNIPS's and noise that of images; the row says so.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ from recell.bench.report import Row, against
 from recell.bench.sides import CELLS
 from recell.bench.timing import Options, medians, take_turns
 from recell.data.buckets import Buckets
+from recell.data.images import labels_beside, read_images
 from recell.nn import Recurrent
 from recell.tasks._sequence import SequenceLearner
+from recell.tasks.classifier import Classifier
 from recell.tasks.tagger import Tagger
 from recell.training import Plan, Training
 
 KIND = "module"
 PROMISED = {"LSTM": 1.2, "GRU": 2.0}
 MADE_UP = 2000  # sentences, where there is no data
+IMAGES = 12_800
+MNIST: dict[str, Any] = {"hidden_size": 96, "pooling": "max", "scale": "all", "dropout": 0.2, "batch_size": 128}
 Examples = Sequence[Any]
 
 
@@ -86,11 +91,13 @@ class Packed(nn.Module):
         directions = {"bidirectional": layer.bidirectional, "num_layers": layer.num_layers}
         self.layer = getattr(nn, kind)(layer.input_size, layer.hidden_size, **directions)
         self.output_size = layer.output_size
-        self.batches: list[tuple[Tensor, Tensor]] | None = None
+        self.batches: list[tuple[Tensor, Tensor | None]] | None = None
 
-    def forward(self, x: Tensor, *, lengths: Tensor) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, *, lengths: Tensor | None) -> tuple[Tensor, None]:
         if self.batches is not None:
             self.batches.append((x.detach(), lengths))
+        if lengths is None:
+            return self.layer(x)[0], None
         lengths = lengths.clamp(min=1)  # torch takes no empty row
         packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
         return pad_packed_sequence(self.layer(packed)[0], total_length=len(x))[0], None
@@ -108,7 +115,7 @@ def share_of(training: Training, layers: Sequence[Packed], steps: int = 60) -> f
     return min(taken / whole, 0.99)
 
 
-def alone(layer: Packed, x: Tensor, lengths: Tensor) -> Callable[[], object]:
+def alone(layer: Packed, x: Tensor, lengths: Tensor | None) -> Callable[[], object]:
     """Forward and backward of one layer on one batch."""
     x = x.clone().requires_grad_()
 
@@ -144,4 +151,16 @@ def made_up() -> tuple[list[list[str]], list[tuple[list[str], str]]]:
     return words, labels
 
 
-TASKS: dict[str, Callable[[str], tuple[Any, Examples, str]]] = {"Tagger, SNIPS": snips}
+def mnist(cell: str) -> tuple[Classifier, Examples, str]:
+    """The classifier of examples/mnist_rows.py and some of its images."""
+    task = Classifier(cell=cell, **MNIST)
+    folder = Path(os.environ.get("RECELL_DATA", "")) / "sequence_classification" / "mnist"
+    if folder.is_dir():
+        path = folder / "train-images-idx3-ubyte.gz"
+        images, labels = read_images(path)[:IMAGES], labels_beside(path)[:IMAGES]
+        return task, list(task._labelled(images, labels)), ""  # pyright: ignore[reportPrivateUsage]
+    noise = np.random.default_rng(0).random((IMAGES, 28, 28), dtype=np.float32)
+    return task, list(task._labelled(noise, np.arange(IMAGES) % 10)), " (noise)"  # pyright: ignore[reportPrivateUsage]
+
+
+TASKS: dict[str, Callable[[str], tuple[Any, Examples, str]]] = {"Tagger, SNIPS": snips, "Classifier, MNIST": mnist}
