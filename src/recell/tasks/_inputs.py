@@ -20,6 +20,7 @@ Batch = dict[str, Tensor]
 Numbers = NDArray[Any]  # tokens (T,) or steps (T, C)
 LEVELS = ("words", "characters", "subwords")
 SCALES = ("channels", "all", "none")
+START = 0.1  # deviation of a token's vector before training
 
 
 class Reader(Protocol):
@@ -109,6 +110,7 @@ class TokenFeatures(Features):
         super().__init__()
         self.width, self.unknown_rate = size, unknown_rate
         self.embedding = nn.Embedding(tokens, size)
+        nn.init.normal_(self.embedding.weight, std=START)  # training moves a vector by little: at 1 it stays chance
 
     def forward(self, batch: Batch) -> Tensor:
         tokens = batch["tokens"]
