@@ -23,17 +23,17 @@ int64_t ctc_scratch(int64_t steps, int64_t labels, bool gradient) {
     return ctc_pitch(labels) * (2 * (gradient ? steps : 2) + 6);
 }
 
-// log(exp(a) + exp(b)), and of three.
+// log(exp(a) + exp(b)), and of three. NaN is no less than anything: what it touches is NaN.
 RC_INLINE LogVec log_sum(LogVec a, LogVec b) {
     const LogVec most = a > b ? a : b, least = a > b ? b : a;
     const LogVec y = most + log1p_unit<double>(exp_flushed<double>(least - most));
-    return most == unreachable ? most : y;
+    return least == unreachable ? most : y;
 }
 RC_INLINE LogVec log_sum(LogVec a, LogVec b, LogVec c) {
     LogVec most = a > b ? a : b;
     most = most > c ? most : c;
     const LogVec sum = exp_flushed<double>(a - most) + exp_flushed<double>(b - most) + exp_flushed<double>(c - most);
-    return most == unreachable ? most : most + log<double>(sum);
+    return most == unreachable ? a + b + c : most + log<double>(sum);
 }
 
 template <class T> class CtcPass {
@@ -141,12 +141,12 @@ template <class T> class CtcPass {
 template <class T> double ctc_row(const recell::CtcRow<T>& row) {
     CtcPass<T> pass(row);
     const double loss = row.steps ? pass.forward() : row.labels ? -unreachable : 0;
-    const bool infinite = loss == -unreachable;
-    if (row.gradient && !infinite) pass.backward();
-    if (row.gradient && infinite)
+    const bool nothing = loss == -unreachable && row.finite, finite = loss < -unreachable;
+    if (row.gradient && finite) pass.backward();
+    if (row.gradient && !finite)
         for (int64_t t = 0; t < row.steps; ++t)
-            for (int64_t k = 0; k < row.classes; ++k) row.gradient[t * row.stride + k] = row.finite ? T(0) : T(__builtin_nan(""));
-    return infinite && row.finite ? 0 : loss;
+            for (int64_t k = 0; k < row.classes; ++k) row.gradient[t * row.stride + k] = nothing ? T(0) : T(__builtin_nan(""));
+    return nothing ? 0 : loss;
 }
 
 }  // namespace

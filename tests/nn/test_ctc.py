@@ -112,6 +112,24 @@ def test_unreachable_targets(zero_infinity):
     assert scores.grad[:, 1].any() and scores.grad[:, 3].any() and not scores.grad[:, 0].nan_to_num().any()
 
 
+@pytest.mark.parametrize("zero_infinity", (False, True))
+@pytest.mark.parametrize("place", ((0, 0, 0), (0, 0, 2), (3, 0, 0), (6, 0, 0), (6, 0, 2)))
+def test_what_is_no_number_shows(place, zero_infinity):
+    """NaN on a path is NaN in the loss and in all of its row's gradient, as torch's is: neither unreachable nor 0."""
+    targets, inputs, labels = torch.tensor([[2, 3, 2], [1, 1, 4]]), [7, 6], [3, 2]
+    leaf = torch.randn(7, 2, 5, dtype=D).log_softmax(-1)
+    leaf[place] = torch.nan
+    found = []
+    for f in (ctc_loss, functional.ctc_loss):
+        log_probs = leaf.clone().requires_grad_()
+        losses = f(log_probs, targets, inputs, labels, reduction="none", zero_infinity=zero_infinity)
+        losses.sum().backward()
+        found.append((losses.isnan(), log_probs.grad.isnan()))
+    (nan, gradient), (torchs, torchs_gradient) = found
+    assert nan.tolist() == torchs.tolist() == [True, False]
+    assert torch.equal(gradient, torchs_gradient)
+
+
 def test_impossible_symbols_are_no_trap(agree):
     probabilities = torch.tensor([[[0.5, 0.5, 0.0]], [[0.0, 0.5, 0.5]], [[1.0, 0.0, 0.0]]], dtype=D)
     log_probs = probabilities.log().requires_grad_()
