@@ -7,6 +7,7 @@ Huang, Xu and Yu 2015, Lample et al. 2016). Tags that may not follow one another
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -60,6 +61,16 @@ class CRF(nn.Module):
 
     def _masked(self) -> Tensor:
         return self.transitions.masked_fill(~self.allowed, FORBIDDEN)
+
+
+def combined(fields: Sequence[CRF]) -> CRF:
+    """The field whose transitions are the mean of some fields' of the same tags: with the mean of their scores, their vote.
+
+    The probability of a tagging is the geometric mean of those that they give it, normalised (Hinton 2002's product of experts).
+    """
+    made = CRF(fields[0].tags, fields[0].allowed)
+    made.transitions = nn.Parameter(torch.stack([field.transitions.detach() for field in fields]).mean(0))
+    return made
 
 
 def viterbi(scores: Tensor, transitions: Tensor, lengths: Tensor) -> list[list[int]]:

@@ -1,11 +1,12 @@
-"""Words as a network reads them: an embedding of the word, what its characters say, its letter trigrams.
+"""Words as a network reads them: an embedding of the word, what its characters say, its letter trigrams, its shape.
 
-A word that training never saw still has letters: that is what the last two are for (a character RNN as in Lample et al. 2016;
-letter trigrams as in Huang et al. 2013).
+A word that training never saw still has letters: that is what the others are for (a character RNN as in Lample et al. 2016;
+letter trigrams as in Huang et al. 2013; shapes as in Collins 2002).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,27 +17,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recell import cells
 from recell.data.vocabulary import UNKNOWN, Vocabulary
-from recell.errors import DataError, ModelError, message
+from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.training.loop import check_number
 
 Batch = dict[str, Tensor]
 _LONGEST_WORD = 40  # characters that are read of a word
 
 
 class WordTable:
-    """The vocabularies of words, characters and trigrams; words are looked up in lower case where `lowercase` says so."""
+    """The vocabularies of words, characters, trigrams and shapes; words are looked up in lower case where `lowercase` says so."""
 
-    def __init__(self, words: Vocabulary, characters: Vocabulary, trigrams: Vocabulary | None, *, lowercase: bool) -> None:
+    def __init__(self, words: Vocabulary, characters: Vocabulary, trigrams: Vocabulary | None, *, lowercase: bool,
+                 shapes: Vocabulary | None = None) -> None:
         self.words, self.characters, self.trigrams, self.lowercase = words, characters, trigrams, lowercase
+        self.shapes = shapes
         self._spelt: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     @classmethod
     def learn(cls, sentences: Iterable[Sequence[str]], *, minimum_count: int, lowercase: bool, trigrams: bool,
-              known: Iterable[str] = ()) -> WordTable:
+              shapes: bool = False, known: Iterable[str] = ()) -> WordTable:
         """The vocabularies of sentences; `known` words have a vector already, and are kept however rare they are."""
-        counts, letters, threes = Counter[str](), Counter[str](), Counter[str]()
+        counts, letters, threes, seen = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
         for sentence in sentences:
             counts.update(sentence)
         lowered = Counter[str]()
@@ -45,9 +50,12 @@ class WordTable:
             letters.update(dict.fromkeys(word, count))
             if trigrams:
                 threes.update(dict.fromkeys(trigrams_of(word), count))
+            if shapes:
+                seen[shape_of(word)] += count
         known = set(known)
         kept = {word: max(count, minimum_count if word in known else 0) for word, count in lowered.items()}
-        return cls(_most(kept, minimum_count), _most(letters, 1), _most(threes, 2) if trigrams else None, lowercase=lowercase)
+        return cls(_most(kept, minimum_count), _most(letters, 1), _most(threes, 2) if trigrams else None, lowercase=lowercase,
+                   shapes=_most(seen, 2) if shapes else None)
 
     def encode(self, words: Sequence[str]) -> NDArray[np.int64]:
         """The words' numbers, (words,)."""
@@ -61,7 +69,8 @@ class WordTable:
         return self._spelt[word]
 
     def batch(self, sentences: Sequence[tuple[Sequence[str], NDArray[np.int64]]]) -> Batch:
-        """`words` (T, N), `lengths` (N,); each distinct word's `characters` (L, U), `trigrams` (U, L); `which` (T, N) it is."""
+        """`words` (T, N), `lengths` (N,); each distinct word's `characters` (L, U), `trigrams` (U, L),
+        `shapes` (U,) where there are any; `which` (T, N) it is."""
         steps = max(len(words) for words, _ in sentences)
         numbers, which = (np.zeros((steps, len(sentences)), np.int64) for _ in range(2))
         distinct: dict[str, int] = {}
@@ -73,37 +82,40 @@ class WordTable:
         threes, _ = _padded([threes for _, threes in spelt])
         found = {"words": numbers, "which": which, "characters": characters, "character_lengths": lengths, "trigrams": threes.T,
                  "lengths": np.array([len(words) for words, _ in sentences])}  # fmt: skip
+        if self.shapes is not None:
+            found["shapes"] = self.shapes.encode_tokens([shape_of(word) for word in distinct])
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The table as data."""
-        trigrams = None if self.trigrams is None else self.trigrams.to_json()
+        trigrams, shapes = (None if held is None else held.to_json() for held in (self.trigrams, self.shapes))
         return {"words": self.words.to_json(), "characters": self.characters.to_json(), "trigrams": trigrams,
-                "lowercase": self.lowercase}  # fmt: skip
+                "shapes": shapes, "lowercase": self.lowercase}  # fmt: skip
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> WordTable:
         """The table out of data; ModelError where it is none."""
         if not isinstance(data.get("words"), dict) or not isinstance(data.get("characters"), dict):
             raise ModelError("config.json is damaged: the codec has no vocabularies; save the model again")
-        trigrams = data.get("trigrams")
-        return cls(Vocabulary.from_json(data["words"]), Vocabulary.from_json(data["characters"]),
-                   None if trigrams is None else Vocabulary.from_json(trigrams), lowercase=bool(data.get("lowercase")))
+        trigrams, shapes = (data.get(name) and Vocabulary.from_json(data[name]) for name in ("trigrams", "shapes"))
+        return cls(Vocabulary.from_json(data["words"]), Vocabulary.from_json(data["characters"]), trigrams,
+                   lowercase=bool(data.get("lowercase")), shapes=shapes)
 
 
 class WordFeatures(nn.Module):
-    """`forward` gives (T, N, width): the word's vector, beside it what a character RNN makes of its letters, and its trigrams.
+    """`forward` gives (T, N, width): the word's vector, beside it what a character RNN makes of its letters, its trigrams
+    and its shape.
 
     In training, a word becomes unknown with the probability `unknown_rate`, so that the unknown word's vector learns too.
     """
 
     def __init__(self, table: WordTable, cell: Cell, *, word_size: int, character_size: int, trigram_size: int,
-                 unknown_rate: float, backend: str) -> None:
+                 shape_size: int, unknown_rate: float, backend: str) -> None:
         super().__init__()
         self.unknown_rate = unknown_rate
         self.words = nn.Embedding(len(table.words), word_size)
         self.width = word_size
-        self.characters = self.spelling = self.trigrams = None
+        self.characters = self.spelling = self.trigrams = self.shapes = None
         if character_size:
             self.characters = nn.Embedding(len(table.characters), character_size)
             self.spelling = Recurrent(cell, character_size, character_size, bidirectional=True, backend=backend)
@@ -111,6 +123,9 @@ class WordFeatures(nn.Module):
         if table.trigrams is not None:
             self.trigrams = nn.EmbeddingBag(len(table.trigrams), trigram_size, mode="sum", padding_idx=0)
             self.width += trigram_size
+        if table.shapes is not None:
+            self.shapes = nn.Embedding(len(table.shapes), shape_size)
+            self.width += shape_size
 
     def forward(self, batch: Batch) -> Tensor:
         """(T, N, width) of a WordTable's batch."""
@@ -122,6 +137,8 @@ class WordFeatures(nn.Module):
             parts.append(self._spelt(batch)[batch["which"]])
         if self.trigrams is not None:
             parts.append(self.trigrams(batch["trigrams"])[batch["which"]])
+        if self.shapes is not None:
+            parts.append(self.shapes(batch["shapes"])[batch["which"]])
         return torch.cat(parts, 2)
 
     def _spelt(self, batch: Batch) -> Tensor:
@@ -143,6 +160,45 @@ class WordFeatures(nn.Module):
         return len(found)
 
 
+class WordOptions:
+    """What the tasks that read words share: their options, the table learnt from the training words, the features."""
+
+    word_size: int
+    character_size: int
+    trigram_size: int
+    shape_size: int
+    vectors: str | None
+    lowercase: bool
+    minimum_count: int
+    unknown_rate: float
+    backend: str
+    _vectors: Mapping[str, NDArray[np.float32]] = {}  # pretrained, between reading them and building the network
+
+    def _check_words(self) -> None:
+        """Refuse options that cannot be."""
+        if check_number("unknown_rate", self.unknown_rate) >= 1:
+            raise RecellError(message("unknown_rate is a probability below 1", came=self.unknown_rate, write="unknown_rate=0.02"))
+        for name in ("character_size", "trigram_size", "shape_size"):
+            check_number(name, getattr(self, name))
+
+    def _word_table(self, spoken: Sequence[Sequence[str]]) -> WordTable:
+        """The vocabularies; words with a pretrained vector are kept, however rare."""
+        self._vectors = {}
+        if self.vectors is not None:
+            lowered = {word.lower() if self.lowercase else word for words in spoken for word in words}
+            self._vectors = read_vectors(self.vectors, lowered, self.word_size)
+        return WordTable.learn(spoken, minimum_count=self.minimum_count, lowercase=self.lowercase, known=self._vectors,
+                               trigrams=self.trigram_size > 0, shapes=self.shape_size > 0)
+
+    def _word_features(self, cell: Cell, table: WordTable) -> WordFeatures:
+        """Fresh features, with the pretrained vectors in their place."""
+        features = WordFeatures(table, cells.get("LSTM") if cell.brings_output else cell, word_size=self.word_size,
+                                character_size=self.character_size, trigram_size=self.trigram_size, shape_size=self.shape_size,
+                                unknown_rate=self.unknown_rate, backend=self.backend)  # fmt: skip
+        features.take_vectors(table, self._vectors)
+        return features
+
+
 def trigrams_of(word: str) -> list[str]:
     """The letter trigrams of a word between marks of its ends.
 
@@ -151,6 +207,16 @@ def trigrams_of(word: str) -> list[str]:
     """
     marked = f"#{word}#"
     return [marked[start : start + 3] for start in range(max(1, len(marked) - 2))]
+
+
+def shape_of(word: str) -> str:
+    """A word's pattern of capitals, small letters, figures and signs, runs of one sort written once.
+
+    >>> [shape_of(word) for word in ("Taipei", "CO2", "3.5", "iPhone")]
+    ['Xx', 'Xd', 'd.d', 'xXx']
+    """
+    sorts = ("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)
+    return "".join(sort for sort, _ in itertools.groupby(sorts))
 
 
 def read_vectors(path: str | Path, words: Iterable[str], size: int) -> dict[str, NDArray[np.float32]]:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recell import cells
 from recell.data.sentences import Sentence, SentenceFile, sentences_of, unlabelled_of
 from recell.data.tags import marks_spans, may_follow, to_bio, to_bioes
 from recell.errors import DataError, ModelError, RecellError, message, unknown
@@ -25,11 +24,11 @@ from recell.language.cell import Cell
 from recell.nn import Recurrent
 from recell.nn.crf import CRF, FORBIDDEN, viterbi
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
-from recell.tasks._words import WordFeatures, WordTable, read_vectors
+from recell.tasks._words import WordFeatures, WordOptions, WordTable
 from recell.training import Loss
-from recell.training.loop import check_number
 
 IGNORED = -100
+SCHEMES = ("bio", "bioes", "plain")
 Answer = tuple[list[int], int | None]
 
 
@@ -96,6 +95,15 @@ class TagCodec:
         return {"table": table, "features": self.features, "tags": list(self.tags), "scheme": self.scheme,
                 "intents": list(self.intents)}  # fmt: skip
 
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> TagCodec:
+        """The codec out of its data; ModelError where the data is none."""
+        tags, intents, table = described.get("tags"), described.get("intents"), described.get("table")
+        if not isinstance(tags, list) or not isinstance(intents, list) or described.get("scheme") not in SCHEMES:
+            raise ModelError("config.json is damaged: the codec has no tags; save the model again")
+        return cls(WordTable.from_json(table) if isinstance(table, dict) else None, int(described.get("features") or 0),
+                   tags, str(described["scheme"]), intents)  # fmt: skip
+
     def _tags(self, example: Sentence) -> NDArray[np.int64]:
         if example.tags is None:
             raise DataError(f"{example.where} has no tags; give one for each word")
@@ -159,21 +167,20 @@ class TagNetwork(SequenceNetwork):
         return list(zip(paths, chosen, strict=True))
 
 
-class Tagger(SequenceTask[Sentence, Item]):
+class Tagger(WordOptions, SequenceTask[Sentence, Item]):
     """Learns a tag for every word, and the intent of the sentence where the data names one.
 
     Data: a CoNLL file (columns: word ... tag), a folder of SNIPS's three files, lists of words with lists of tags, or numeric
     frames (T, features) with a tag each. ``output`` "crf" or "softmax"; either way tags come out that obey BIO.
-    ``character_size`` 0 leaves out the character RNN; ``trigram_size`` above 0 adds letter trigrams; ``vectors`` names a text
-    file of pretrained word vectors, whose length is ``word_size``. ``unknown_rate`` of the words are made unknown in training.
+    ``character_size`` 0 leaves out the character RNN; ``trigram_size`` above 0 adds letter trigrams, ``shape_size`` the
+    word's shape (Xx, d.d); ``vectors`` names a text file of pretrained word vectors, whose length is ``word_size``.
+    ``unknown_rate`` of the words are made unknown in training.
     ``stream=True`` reads a file anew each epoch in place of keeping it. Frames are used as they come: scale them first.
     """
 
-    _vectors: Mapping[str, NDArray[np.float32]] = {}  # pretrained, between reading them and building the network
-
     def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1, bidirectional: bool = True,
                  sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), dropout: float = 0.5,
-                 output: str = "crf", word_size: int = 100, character_size: int = 25, trigram_size: int = 0,
+                 output: str = "crf", word_size: int = 100, character_size: int = 25, trigram_size: int = 0, shape_size: int = 0,
                  vectors: str | None = None, lowercase: bool = True, minimum_count: int = 1, unknown_rate: float = 0.02,
                  batch_size: int = 16, steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw",
                  learning_rate: float = 3e-3, validation_fraction: float = 0.1, patience: int | None = None,
@@ -190,6 +197,7 @@ class Tagger(SequenceTask[Sentence, Item]):
         self.word_size = word_size
         self.character_size = character_size
         self.trigram_size = trigram_size
+        self.shape_size = shape_size
         self.vectors = vectors
         self.lowercase = lowercase
         self.minimum_count = minimum_count
@@ -212,10 +220,7 @@ class Tagger(SequenceTask[Sentence, Item]):
         cell = self._check_sequence(("word_size", "minimum_count"))
         if self.output not in ("crf", "softmax"):
             raise RecellError(unknown("output", str(self.output), ("crf", "softmax")))
-        if check_number("unknown_rate", self.unknown_rate) >= 1:
-            raise RecellError(message("unknown_rate is a probability below 1", came=self.unknown_rate, write="unknown_rate=0.02"))
-        for name in ("character_size", "trigram_size"):
-            check_number(name, getattr(self, name))
+        self._check_words()
         if cell.brings_output and (self.bidirectional or self.num_layers > 1):
             raise RecellError(message(f"{cell.name} brings its own output layer", write="bidirectional=False, num_layers=1"))
         return cell
@@ -239,33 +244,15 @@ class Tagger(SequenceTask[Sentence, Item]):
         if marks_spans(tags):
             kinds = sorted({tag[2:] for tag in tags if tag != "O"})
             tags, scheme = dict.fromkeys(["O", *(f"{letter}-{kind}" for kind in kinds for letter in "BIES")]), "bioes"
-        table = None if features else self._learn_words(examples)
+        spoken = [example.words for example in examples if isinstance(example.words, tuple)]
+        table = None if features else self._word_table(spoken)
         return TagCodec(table, features, list(tags) if scheme == "bioes" else sorted(tags), scheme, sorted(intents))
 
-    def _learn_words(self, examples: Source[Sentence]) -> WordTable:
-        """The vocabularies; words with a pretrained vector are kept, however rare."""
-        spoken = [example.words for example in examples if isinstance(example.words, tuple)]
-        self._vectors = {}
-        if self.vectors is not None:
-            lowered = {word.lower() if self.lowercase else word for words in spoken for word in words}
-            self._vectors = read_vectors(self.vectors, lowered, self.word_size)
-        return WordTable.learn(spoken, minimum_count=self.minimum_count, lowercase=self.lowercase,
-                               trigrams=self.trigram_size > 0, known=self._vectors)
-
     def _codec_of(self, described: Mapping[str, Any]) -> TagCodec:
-        tags, intents, table = described.get("tags"), described.get("intents"), described.get("table")
-        if not isinstance(tags, list) or not isinstance(intents, list) or described.get("scheme") not in ("bioes", "plain"):
-            raise ModelError("config.json is damaged: the codec has no tags; save the model again")
-        return TagCodec(WordTable.from_json(table) if isinstance(table, dict) else None, int(described.get("features") or 0),
-                        tags, str(described["scheme"]), intents)
+        return TagCodec.from_json(described)
 
     def _build(self, cell: Cell, codec: Any) -> TagNetwork:
-        features = None
-        if codec.table is not None:
-            features = WordFeatures(codec.table, cells.get("LSTM") if cell.brings_output else cell, word_size=self.word_size,
-                                    character_size=self.character_size, trigram_size=self.trigram_size,
-                                    unknown_rate=self.unknown_rate, backend=self.backend)  # fmt: skip
-            features.take_vectors(codec.table, self._vectors)
+        features = None if codec.table is None else self._word_features(cell, codec.table)
         return TagNetwork(cell, codec, features, hidden_size=self.hidden_size, num_layers=self.num_layers,
                           bidirectional=self.bidirectional, sizes=self.sizes, dropout=self.dropout, crf=self.output == "crf",
                           backend=self.backend)

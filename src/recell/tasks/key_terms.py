@@ -1,0 +1,288 @@
+"""The key terms of a text: where they stand, of what kind they are, and how sure the network is.
+
+Extraction as tagging: words, a recurrent network in both directions, a conditional random field over BIO or BIOES tags
+(Augenstein et al. 2017, SemEval-2017 task 10; the network: Lample et al. 2016), and a score for each term that is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from recell.data.key_terms import (
+    Counts,
+    Document,
+    DocumentFile,
+    counted,
+    cut,
+    documents_of,
+    marked,
+    on_words,
+    outermost,
+    sentences_in,
+    unmarked_of,
+)
+from recell.data.sentences import Sentence
+from recell.data.tags import of_spans, spans
+from recell.errors import DataError, ModelError, RecellError, message, unknown
+from recell.language.cell import Cell
+from recell.nn.crf import combined
+from recell.tasks import tagger
+from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
+from recell.tasks._terms import figures, table
+from recell.tasks._words import WordOptions
+from recell.tasks.tagger import TagCodec, TagNetwork
+from recell.training import Loss
+
+LEVELS = ("paragraphs", "sentences")
+SCHEMES = ("bio", "bioes")
+ANY = "term"  # the kind of every term where kinds are not learnt
+Part = tuple[list[int], NDArray[np.float32]]  # a sequence's tags, and the probability of each
+Answer = list[Part]
+
+
+class Term(NamedTuple):
+    """A term that was found: first character, the character after the last, kind, and the mean probability of its tags."""
+
+    start: int
+    end: int
+    kind: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Item:
+    """A document as numbers: one part where paragraphs are read whole, else one for each sentence."""
+
+    parts: tuple[tagger.Item, ...]
+
+
+class KeyTermCodec:
+    """Texts and their terms as numbers, by the tagger's codec; terms that it cannot hold are left out of what is learnt."""
+
+    unit = "words"
+
+    def __init__(self, tagging: TagCodec, *, kinds: bool, level: str) -> None:
+        self.tagging, self.kinds, self.level = tagging, kinds, level
+
+    def encode(self, example: Document, *, labelled: bool) -> Item:
+        """The document as numbers; DataError for a kind that training never saw."""
+        parts = parted(example, self.level, kinds=self.kinds, labelled=labelled)
+        return Item(tuple(self.tagging.encode(part, labelled=labelled) for part in parts))
+
+    def length(self, item: Item) -> int:
+        return max(self.tagging.length(part) for part in item.parts)
+
+    def batch(self, items: Sequence[Item]) -> Batch:
+        """The tagger's batch of all parts, and `parts` (N,): how many belong to each document."""
+        made = self.tagging.batch([part for item in items for part in item.parts])
+        return made | {"parts": torch.tensor([len(item.parts) for item in items])}
+
+    def terms(self, example: Document, answer: Answer) -> list[Term]:
+        """The terms of an answer, the surest first."""
+        words = cut(example.text)
+        found = list[Term]()
+        for (first, _), (path, sure) in zip(self._cuts(example, words), answer, strict=True):
+            for start, end, kind in spans(self.tagging.names(path)):
+                score = float(sure[start:end].mean())
+                found.append(Term(words[first + start][0], words[first + end - 1][1], kind, score))
+        return sorted(found, key=lambda term: (-term.score, term.start))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.tagging.to_json(), "kinds": self.kinds, "level": self.level}
+
+    def _cuts(self, example: Document, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        return sentences_in(example.text, words) if self.level == "sentences" else [(0, len(words))]
+
+
+def parted(document: Document, level: str, *, kinds: bool, labelled: bool) -> list[Sentence]:
+    """The document's words, and its outermost terms as BIO tags, whole or by sentences; a term that a cut parts is left out."""
+    words = cut(document.text)
+    cuts = sentences_in(document.text, words) if level == "sentences" else [(0, len(words))]
+    terms = outermost(on_words(document.spans or (), words)) if labelled else []
+    made = list[Sentence]()
+    for first, last in cuts:
+        inside = [(a - first, b - first, kind if kinds else ANY) for a, b, kind in terms if first <= a and b <= last]
+        tags = tuple(of_spans(inside, last - first)) if labelled else None
+        made.append(Sentence(tuple(document.text[a:b] for a, b in words[first:last]), tags, None, document.where))
+    return made
+
+
+class KeyTermNetwork(SequenceNetwork):
+    """One tagger's network, or several that learn side by side and vote: their scores and transitions are averaged."""
+
+    def __init__(self, members: Iterable[TagNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def loss(self, batch: Batch) -> Loss:
+        losses = [member.loss(batch) for member in self._networks()]  # each learns by itself
+        return Loss(torch.stack([loss.mean for loss in losses]).mean(), losses[0].count)
+
+    def answer(self, batch: Batch) -> list[Answer]:
+        networks, lengths = self._networks(), batch["lengths"]
+        scores = torch.stack([network.scores(batch)[0] for network in networks]).mean(0)
+        crf = combined([network.crf for network in networks if network.crf is not None])
+        paths, marginals = crf.decode(scores, lengths), crf.marginals(scores, lengths).cpu().numpy()
+        found: list[Part] = [(path, marginals[np.arange(len(path)), n, path]) for n, path in enumerate(paths)]
+        ends = np.cumsum([0, *batch["parts"].tolist()])
+        return [found[first:last] for first, last in zip(ends[:-1], ends[1:], strict=True)]
+
+    def _networks(self) -> list[TagNetwork]:
+        return [member for member in self.members if isinstance(member, TagNetwork)]
+
+
+class KeyTerms(WordOptions, SequenceTask[Document, Item]):
+    """Learns to mark the key terms of texts; `predict` gives each text's terms (start, end, kind, score), the surest first.
+
+    Data: a file of JSON lines with `text` and `spans` [start, end, kind] in characters; or texts with such lists as labels.
+    Terms are made to fit words and one another as `recell.data.key_terms` says: edges move outward, of overlapping terms the
+    longest is learnt. What is measured are all marked terms, so that those which tags cannot hold count as missed.
+
+    ``level``: the network reads whole "paragraphs", or "sentences" one by one. ``scheme`` "bio" or "bioes". ``kinds=False``
+    learns where terms are and not of what kind: every term found or marked is then a "term", and `typed_f1` says the same as
+    `boundary_f1`. ``members`` networks learn side by side and vote. The score of a term is the mean probability of its tags.
+    Words are features as in `Tagger`. ``boundary_f1``: both ends right; ``f1_at_5``, ``f1_at_10``: of the surest 5 and 10
+    distinct strings of a text.
+    """
+
+    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1, bidirectional: bool = True,
+                 sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), dropout: float = 0.5,
+                 level: str = "paragraphs", scheme: str = "bioes", kinds: bool = True, members: int = 1, word_size: int = 50,
+                 character_size: int = 25, trigram_size: int = 0, shape_size: int = 10, vectors: str | None = None,
+                 lowercase: bool = True, minimum_count: int = 1, unknown_rate: float = 0.2, batch_size: int = 8,
+                 steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
+                 validation_fraction: float = 0.1, patience: int | None = None, plan: Mapping[str, Any] | None = None,
+                 seed: int = 0, threads: int | None = None, device: str = "cpu", backend: str = "auto",
+                 stream: bool = False) -> None:  # fmt: skip
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.sizes = sizes
+        self.modifiers = modifiers
+        self.dropout = dropout
+        self.level = level
+        self.scheme = scheme
+        self.kinds = kinds
+        self.members = members
+        self.word_size = word_size
+        self.character_size = character_size
+        self.trigram_size = trigram_size
+        self.shape_size = shape_size
+        self.vectors = vectors
+        self.lowercase = lowercase
+        self.minimum_count = minimum_count
+        self.unknown_rate = unknown_rate
+        self.batch_size = batch_size
+        self.steps = steps
+        self.epochs = epochs
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.plan = plan
+        self.seed = seed
+        self.threads = threads
+        self.device = device
+        self.backend = backend
+        self.stream = stream
+
+    def report(self, data: Any, labels: Any = None) -> str:
+        """Precision, recall and F1 of every kind, and how many marks were moved to words' edges or cannot be held by tags."""
+        network, codec = self._fitted()
+        examples = list(self._labelled(data, labels))
+        with self._thread_count():
+            answers, _ = self._answers(network, codec, examples, labelled=False)
+        counts: Counts = counted(examples)
+        said = f"{counts.spans} marks, {counts.moved} moved to words' edges, {counts.lost} overlap others: no tags for them"
+        truth, found = self._beside(codec, examples, answers)
+        return table(truth, found, _kinds(codec)) + f"\n\n{said}"
+
+    def _check(self) -> Cell:
+        cell = self._check_sequence(("word_size", "minimum_count", "members"))
+        self._check_words()
+        for name, choices in (("level", LEVELS), ("scheme", SCHEMES)):
+            if getattr(self, name) not in choices:
+                raise RecellError(unknown(name, str(getattr(self, name)), choices))
+        if cell.brings_output and (self.bidirectional or self.num_layers > 1):
+            raise RecellError(message(f"{cell.name} brings its own output layer", write="bidirectional=False, num_layers=1"))
+        return cell
+
+    def _labelled(self, data: Any, labels: Any) -> Source[Document]:
+        if isinstance(data, (str, Path)):
+            source = DocumentFile(data)
+            return source if self.stream else list(source)
+        return documents_of(data, labels)
+
+    def _unlabelled(self, data: Any) -> Iterable[Document]:
+        return DocumentFile(data, labelled=False) if isinstance(data, (str, Path)) else unmarked_of(data)
+
+    def _learn_codec(self, examples: Source[Document]) -> KeyTermCodec:
+        kinds = sorted({kind for example in examples for _, _, kind in example.spans or ()} if self.kinds else {ANY})
+        if not kinds:
+            raise DataError(f"no term is marked in {len(examples)} text(s); mark some to learn from")
+        tags = ["O", *(f"{letter}-{kind}" for kind in kinds for letter in self.scheme.upper() if letter != "O")]
+        words = (sentence.words for example in examples for sentence in parted(example, "paragraphs", kinds=True, labelled=False))
+        spoken = [row for row in words if isinstance(row, tuple)]
+        tagging = TagCodec(self._word_table(spoken), 0, tags, self.scheme, [])
+        return KeyTermCodec(tagging, kinds=self.kinds, level=self.level)
+
+    def _codec_of(self, described: Mapping[str, Any]) -> KeyTermCodec:
+        tagging = TagCodec.from_json(described)
+        if tagging.table is None or described.get("level") not in LEVELS or not isinstance(described.get("kinds"), bool):
+            raise ModelError("config.json is damaged: the codec has no words, level or kinds; save the model again")
+        return KeyTermCodec(tagging, kinds=bool(described["kinds"]), level=str(described["level"]))
+
+    def _build(self, cell: Cell, codec: Any) -> KeyTermNetwork:
+        return KeyTermNetwork(self._member(cell, codec.tagging) for _ in range(self.members))
+
+    def _member(self, cell: Cell, tagging: TagCodec) -> TagNetwork:
+        assert tagging.table is not None
+        return TagNetwork(
+            cell,
+            tagging,
+            self._word_features(cell, tagging.table),
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            sizes=self.sizes,
+            dropout=self.dropout,
+            crf=True,
+            backend=self.backend,
+        )
+
+    def _main_figure(self, codec: Any) -> str:
+        return "boundary_f1"
+
+    def _figures(self, codec: Any, examples: Sequence[Document], answers: Sequence[Answer]) -> dict[str, float]:
+        """Of places, of places with kinds, and of the surest strings (`_terms.figures`)."""
+        truth, found = self._beside(codec, examples, answers)
+        return figures(examples, truth, found)
+
+    def _beside(self, codec: Any, examples: Sequence[Document], answers: Sequence[Answer]) -> Any:
+        """The marked terms and the found ones of each text; where kinds were not learnt, all are of the one kind."""
+        found = [[term[:3] for term in codec.terms(example, answer)] for example, answer in zip(examples, answers, strict=True)]
+        truth = [marked(example, cut(example.text)) for example in examples]
+        if not codec.kinds:
+            truth = [{(start, end, ANY) for start, end, _ in spans} for spans in truth]
+        return truth, found
+
+    def _readable(self, codec: Any, example: Document, answer: Answer) -> list[Term]:
+        """The text's terms, the surest first."""
+        return codec.terms(example, answer)
+
+    def _shown(self, example: Document) -> str:
+        return example.text.strip()
+
+
+def _kinds(codec: Any) -> list[str]:
+    """The kinds that were learnt."""
+    return sorted({tag[2:] for tag in codec.tagging.tags if tag != "O"})

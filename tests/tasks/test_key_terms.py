@@ -1,0 +1,149 @@
+"""Key terms: a small grammar is learnt, terms are ranked, the figures are what they say, bad input is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+import recell
+from recell.data.key_terms import documents_of
+from recell.errors import DataError, ModelError, RecellError
+from recell.tasks import KeyTerms
+from recell.tasks._terms import f1_at, figures
+
+SMALL: dict[str, Any] = {"hidden_size": 12, "word_size": 10, "character_size": 4, "shape_size": 3, "dropout": 0.1, "threads": 1,
+                         "batch_size": 8, "epochs": 8, "learning_rate": 0.02, "unknown_rate": 0.1}  # fmt: skip
+METHODS, STUFFS = ("laser annealing", "X-ray diffraction", "milling"), ("CO2", "iron oxide", "α-silica")
+Labels = list[list[tuple[int, int, str]]]
+
+
+def grammar(count: int, seed: int = 0) -> tuple[list[str], Labels]:
+    """ "We used milling on CO2. It works.": what follows "used" is a Process, what follows "on" a Material."""
+    rng = np.random.default_rng(seed)
+    texts, labels = list[str](), list[list[tuple[int, int, str]]]()
+    for _ in range(count):
+        text, spans = "", list[tuple[int, int, str]]()
+        for _ in range(rng.integers(1, 3)):
+            method, stuff = METHODS[rng.integers(3)], STUFFS[rng.integers(3)]
+            start = len(text) + len("We used ")
+            spans += [(start, start + len(method), "Process")]
+            start += len(method) + len(" on ")
+            spans += [(start, start + len(stuff), "Material")]
+            text += f"We used {method} on {stuff}. It works. "
+        texts.append(text)
+        labels.append(spans)
+    return texts, labels
+
+
+@pytest.fixture(scope="module")
+def fitted() -> KeyTerms:
+    return KeyTerms(**SMALL, members=2).fit(*grammar(150), progress=False)
+
+
+def test_it_learns_where_terms_are_and_of_what_kind(fitted) -> None:
+    found = fitted.evaluate(*grammar(40, seed=1))
+    assert found["boundary_f1"] > 0.97 and found["typed_f1"] > 0.97 and found["f1_at_5"] > 0.97
+    texts, labels = grammar(5, seed=2)
+    terms = fitted.predict(texts)
+    assert [sorted(term[:3] for term in row) for row in terms] == labels
+    assert all(0 < term.score <= 1 for row in terms for term in row)
+    assert all(a.score >= b.score for row in terms for a, b in itertools.pairwise(row))
+    assert fitted.score(texts, labels) == 1
+
+
+def test_saved_and_loaded_it_answers_the_same(fitted, tmp_path) -> None:
+    fitted.save(tmp_path / "m")
+    again = recell.load(tmp_path / "m")
+    texts, labels = grammar(20, seed=3)
+    assert isinstance(again, KeyTerms) and again.predict(texts) == fitted.predict(texts)
+    assert again.evaluate(texts, labels) == fitted.evaluate(texts, labels)
+
+
+@pytest.mark.parametrize("options", [
+    {"level": "sentences"}, {"scheme": "bio", "cell": "GRU"}, {"kinds": False, "shape_size": 0},
+    {"character_size": 0, "trigram_size": 5, "plan": {"average": 0.9}},
+])  # fmt: skip
+def test_options(options, tmp_path) -> None:
+    task = KeyTerms(**{**SMALL, **options}).fit(*grammar(120), progress=False)
+    texts, labels = grammar(20, seed=1)
+    assert task.evaluate(texts, labels)["boundary_f1"] > 0.9
+    again = recell.load(task.save(tmp_path / "m") and tmp_path / "m")
+    assert again.predict(texts) == task.predict(texts)
+    if not task.kinds:
+        assert {term.kind for row in task.predict(texts) for term in row} == {"term"}
+
+
+def test_a_resumed_training_has_the_same_bits(tmp_path) -> None:
+    data, steps = grammar(40), {"epochs": None, "plan": {"checkpoint_every": 4, "average": 0.9}}
+    whole = KeyTerms(**{**SMALL, **steps, "steps": 12}).fit(*data, progress=False)
+    KeyTerms(**{**SMALL, **steps, "steps": 12}).fit(*data, out=tmp_path / "m", progress=False)
+    again = KeyTerms(**{**SMALL, **steps, "steps": 12}).fit(*data, out=tmp_path / "m", resume=True, progress=False)
+    assert again.predict(data[0]) == whole.predict(data[0])
+
+
+def test_figures_count_every_marked_term() -> None:
+    text = "deep neural networks and deep trees"
+    [document] = documents_of([(text, [(0, 20, "A"), (5, 20, "B"), (25, 35, "A")])])
+    truth = {(0, 20, "A"), (5, 20, "B"), (25, 35, "A")}
+    got = figures([document], [truth], [[(0, 20, "B"), (25, 29, "A")]])
+    assert got["precision"] == 0.5 and got["recall"] == pytest.approx(1 / 3) and got["boundary_f1"] == pytest.approx(0.4)
+    assert got["typed_f1"] == 0 and got["f1_at_5"] == pytest.approx(0.4)
+
+
+def test_f1_at_k_is_of_distinct_strings_in_lower_case() -> None:
+    [document] = documents_of([("Deep trees, deep  trees, oaks, elms", [])])
+    trees, again, oaks, elms = (0, 10, "A"), (12, 23, "A"), (25, 29, "A"), (31, 35, "A")
+    assert f1_at(2, document, {again, oaks}, [trees, again, oaks, elms]) == 1
+    assert f1_at(1, document, {again, oaks}, [trees, again, oaks, elms]) == pytest.approx(2 / 3)
+    assert f1_at(3, document, set(), []) == 1 and f1_at(3, document, {oaks}, []) == 0
+
+
+def test_report_counts_what_tags_cannot_hold(fitted) -> None:
+    texts, labels = grammar(3)
+    inner = [[*spans, (spans[0][0], spans[0][0] + 3, "Process")] for spans in labels]
+    said = fitted.report(texts, inner)
+    assert "Material" in said and "Process" in said
+    assert f"{sum(map(len, inner))} marks, 3 moved to words' edges, 3 overlap others" in said
+
+
+def test_bad_input(fitted) -> None:
+    texts, labels = grammar(4)
+    with pytest.raises(DataError, match="text 1: there is no tag that training saw"):
+        fitted.evaluate(texts[:1], [[(0, 2, "Task")]])
+    with pytest.raises(DataError, match="no term is marked"):
+        KeyTerms(**SMALL).fit(texts, [[] for _ in texts], progress=False)
+    with pytest.raises(RecellError, match="level"):
+        KeyTerms(**{**SMALL, "level": "words"}).fit(texts, labels, progress=False)
+    with pytest.raises(RecellError, match="scheme"):
+        KeyTerms(**{**SMALL, "scheme": "plain"}).fit(texts, labels, progress=False)
+    with pytest.raises(RecellError, match="members"):
+        KeyTerms(**{**SMALL, "members": 0}).fit(texts, labels, progress=False)
+    with pytest.raises(ModelError, match="not trained"):
+        KeyTerms().predict(texts)
+
+
+def test_the_command_line(tmp_path, capsys) -> None:
+    from recell.cli.run import run
+
+    texts, labels = grammar(30)
+    data, out = tmp_path / "a.jsonl", tmp_path / "m"
+    data.write_text("\n".join(json.dumps({"text": t, "spans": s}) for t, s in zip(texts, labels, strict=True)))
+    asked = ["train", "key-terms", str(data), "--out", str(out), "--steps", "3", "--hidden-size", "8", "--quiet"]
+    assert run([*asked, "--set", "members=2", "--set", "level=sentences"]) == 0
+    assert run(["evaluate", str(out), str(data)]) == 0
+    assert "boundary f1" in (said := capsys.readouterr().out) and "marks" in said and "Process" in said
+    assert run(["predict", str(out), str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["input"] == texts[0].strip()
+
+
+def test_scikit_learn_searches() -> None:
+    from sklearn.model_selection import GridSearchCV
+
+    search = GridSearchCV(KeyTerms(**{**SMALL, "epochs": 1, "validation_fraction": 0}), {"hidden_size": [4, 6]}, cv=2)
+    texts, labels = grammar(20)
+    search.fit(texts, labels, progress=False)
+    assert search.best_params_["hidden_size"] in (4, 6)
