@@ -36,7 +36,7 @@ struct CoinRow {
 // Memory that will be read or written next, brought near while a product computes: one line a step of k, so that the requests
 // never crowd out the product's own. A hint alone; nothing is read.
 struct Ahead {
-    static constexpr int most = 24;
+    static constexpr int most = 192;
     struct Range {
         const char* line;
         int64_t lines;

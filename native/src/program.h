@@ -125,6 +125,8 @@ struct Phase {
     std::vector<int> accumulators;  // those that this phase sums
     int64_t ahead_width = 0;        // loop: elements of a row of products computed ahead
     bool units_apart = false;       // loop: a scan, in which no unit reads what another wrote
+    int together = 1;               // this phase and those after it that may go through the steps block by block, 1: it alone
+    std::vector<int> streams_together;  // what they read or write at a step, each once
     bool step_by_step = false;      // everywhere: reads RC_ROW operands or draws coins, so a run of rows must end with its step
 };
 

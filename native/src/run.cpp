@@ -134,7 +134,13 @@ template <class T> void go_through(void* data, int id, int count) {
     worker.pointers = reinterpret_cast<const T**>(take(p.pointer_count * 8));
     worker.addresses = reinterpret_cast<Address<T>*>(take(p.address_count * int64_t(sizeof(Address<T>))));
     if (!run.call.keep_packs) pack_weights(worker);
-    for (const Phase& phase : p.phases) {
+    for (size_t at = 0; at < p.phases.size(); ++at) {
+        const Phase& phase = p.phases[at];
+        if (phase.together > 1 && !run.split_units) {
+            run_together(worker, &phase, phase.together);
+            at += size_t(phase.together) - 1;
+            continue;
+        }
         if (phase.kind == PhaseKind::loop) run_loop(worker, phase);
         if (phase.kind == PhaseKind::everywhere) run_everywhere(worker, phase);
         if (phase.kind == PhaseKind::outer) run_outer(worker, phase);

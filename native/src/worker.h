@@ -103,6 +103,8 @@ template <class T> void run_stage(Worker<T>&, const Stage&, const Chunk&, const 
 template <class T> void run_stage_ahead(Worker<T>&, const Stage&, const Chunk&, const Share<T>&);
 template <class T> void run_loop(Worker<T>&, const Phase&);
 template <class T> void run_everywhere(Worker<T>&, const Phase&);
+// `count` phases from this one on, block of steps by block of steps.
+template <class T> void run_together(Worker<T>&, const Phase*, int count);
 template <class T> void run_outer(Worker<T>&, const Phase&);
 template <class T> void pack_weights(Worker<T>&);
 

@@ -9,7 +9,7 @@ import pytest
 
 from recell import cell, coin, concat, dropout, mean, sigmoid, split, sum, tanh  # noqa: A004
 from recell.compiler.build import Variant
-from recell.compiler.passes import prepare, push_layout, push_signs, with_mask, with_reset
+from recell.compiler.passes import prepare, push_layout, push_scales, push_signs, with_mask, with_reset
 from recell.errors import CellError
 from recell.graph.verify import verify
 from recell.language.cell import Cell
@@ -169,3 +169,27 @@ def test_evaluation_of_dropout_is_the_value_itself(backend: str) -> None:
     case = make(Dropped, Dropped.resolve(3, 5))
     agree(everything(case, backend), everything(replace(case, cell=Plain), backend))
     assert np.any(everything(replace(case, variant=Variant(training=True)), backend)["y"] != everything(case, backend)["y"])
+
+
+def test_a_computed_factor_of_a_product_goes_into_its_matrix() -> None:
+    """LRU's gamma: the rows of B are scaled once a call, and no step multiplies."""
+
+    @cell
+    def Scaled(p, x, h):
+        return tanh(sigmoid(p.vector("v")) * (p.W @ x) + p.vector("w") * (p.U @ x) + h)
+
+    graph = push_scales(prepare(Scaled.graph, Variant()))
+    first, second = (n for n in graph.nodes if n.op == "product")
+    matrices = [graph.nodes[n.inputs[0]].op for n in (first, second)]
+    factors = [n for n in graph.nodes if n.op == "mul" and n.shape.is_row]
+    assert matrices == ["mul", "parameter"] and len(factors) == 1  # a parameter itself stays where it is
+
+
+def test_a_product_that_others_read_is_not_scaled() -> None:
+    @cell
+    def Twice(p, x, h):
+        u = p.W @ x
+        return tanh(sigmoid(p.vector("v")) * u + u + h)
+
+    graph = push_scales(prepare(Twice.graph, Variant()))
+    assert [graph.nodes[n.inputs[0]].op for n in graph.nodes if n.op == "product"] == ["parameter"]

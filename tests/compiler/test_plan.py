@@ -77,6 +77,19 @@ def test_a_scan_has_its_products_outside_the_loop() -> None:
     assert loop.is_loop and not any(stage.forms for stage in loop.stages)
 
 
+def test_a_scan_s_gradients_of_x_are_one_sum_after_one_loop() -> None:
+    """What only one gate's adjoint reads joins the loop, and the three products are formed together."""
+    (loop, after) = plan_of(cell_named("SRU")).backward.phases
+    assert loop.is_loop and not after.is_loop
+    (form,) = after.stages[0].forms
+    assert len(form.products) == 3 and form.initial is None
+
+
+def test_a_bias_starts_the_sum_of_its_product() -> None:
+    (before, loop) = plan_of(cell_named("MinLSTM")).forward.phases
+    assert all(form.initial is not None for form in before.stages[0].forms) and loop.is_loop
+
+
 def test_scrn_has_a_scan_a_product_and_a_loop() -> None:
     levels = [(phase.level, phase.is_loop, any(s.forms for s in phase.stages)) for phase in plan_of(cells.SCRN).forward.phases]
     assert levels == [(0, False, True), (1, True, False), (3, True, True)]

@@ -12,6 +12,7 @@ from recell.modifiers import layer_norm
 STEPS = 47
 ACTIVE = [5] * 16 + [4] + [3] * 19 + [1] * 11  # long runs of equal steps, short ones, and one more row's end
 CELLS = {name: cells.get(name) for name in ("Elman", "LSTM", "PeepholeLSTM", "GRU", "GRUResetBefore", "SCRN", "Jordan")}
+CELLS |= {name: cells.get(name) for name in ("MinLSTM", "LRU", "QRNN")}  # in blocks of steps, with the products beside them
 CELLS["normalised LSTM"] = cells.LSTM.with_(layer_norm())
 
 

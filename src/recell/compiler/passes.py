@@ -146,6 +146,37 @@ def push_signs(graph: Graph) -> Graph:
     return graph
 
 
+def push_scales(graph: Graph) -> Graph:
+    """`v * (M @ x)`, v computed of parameters, is `(diag(v) M) @ x`: no step multiplies or keeps what v's gradient would read.
+
+    Only where nobody else reads the product. The rows are scaled once a call, which computes v anyway; a v that is a parameter
+    itself stays where it is.
+    """
+    readers = Counter(i for node in graph.nodes for i in node.inputs)
+    readers.update([*graph.output, *(s.after for s in graph.states)])
+    builder = Builder()
+    place: list[int] = []
+
+    def scaled(node: Node, factor: int, product: int) -> int | None:
+        v, made = graph.nodes[factor], graph.nodes[product]
+        fits = v.shape.dims == node.shape.dims and not v.shape.is_row and v.op != "parameter"
+        if made.op != "product" or readers[product] != 1 or not fits:
+            return None
+        matrix, operand = (place[i] for i in made.inputs)
+        ones = builder.apply("splat", (builder.constant(1.0),), (builder.shape(matrix).dims[1],))
+        factors = builder.apply("outer_parameters", (place[factor], ones))
+        return builder.apply("product", (builder.apply("mul", (factors, matrix)), operand))
+
+    for node in graph.nodes:
+        new = None
+        for factor, product in (node.inputs, node.inputs[::-1]) if node.op == "mul" else ():
+            new = scaled(node, factor, product) if new is None else new
+        place.append(copy(builder, node, tuple(place[i] for i in node.inputs)) if new is None else new)
+    graph = drop_dead(relocate(graph, builder, place))
+    verify(graph, CellError, prepared=True)
+    return graph
+
+
 Part = tuple[Size, Size]  # where it begins, how wide it is
 
 

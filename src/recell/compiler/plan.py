@@ -14,7 +14,7 @@ from recell.compiler import backward as derivation
 from recell.compiler import stash as stashing
 from recell.compiler.build import Variant
 from recell.compiler.guards import NEVER, Facts, Guard, Guards, common, one_of
-from recell.compiler.passes import prepare, push_layout, push_signs
+from recell.compiler.passes import prepare, push_layout, push_scales, push_signs
 from recell.compiler.sums import gather
 from recell.graph.graph import Graph, Node
 from recell.graph.ops import OPS
@@ -109,7 +109,7 @@ class Plan:
 
 def make_plan(cell: Cell, sizes: Mapping[str, int], variant: Variant) -> Plan:
     """Plans the forward and the derived backward step."""
-    graph = gather_graph(push_signs(push_layout(prepare(cell.graph, variant))))
+    graph = gather_graph(push_signs(push_scales(push_layout(prepare(cell.graph, variant)))))
     derived = derivation.derive(graph, input_gradient=variant.input_gradient)
     stash = stashing.choose(graph, derived, sizes)
     derived = gather_backward(derived)
@@ -293,6 +293,7 @@ class _Placer:
     # -- levels -----------------------------------------------------------------------------------------------------
     def place(self) -> None:
         self._raise_levels()
+        self._join_sums()
         self._sink_points()
         self._pull_products()
 
@@ -329,13 +330,48 @@ class _Placer:
         op = self.nodes[node].op
         return (OPS[op].kind in ("point", "row", "layout") or op == "coin") and node not in self.given
 
-    def _sink_points(self) -> None:
-        for node in reversed(self.order):
-            if node in self.group or not self._is_point(node) or self.level[node] % 2 or node in self.conditions:
+    def _join_sums(self) -> None:
+        """A product joins the later phase that adds it to products of its own, which saves a stream."""
+        for node in self.order:
+            if self.nodes[node].op != "product" or node in self.group or node in self.given or len(self.readers[node]) != 1:
                 continue
-            target = min((self.level[r] for r in self.readers[node]), default=0)
-            if target % 2 and target > self.level[node]:
-                self.level[node] = target
+            reader = self.readers[node][0]
+            if self.nodes[reader].op == "add" and self.level[reader] % 2 == 0 and node not in self.wanted:
+                self.level[node] = self.level[reader]
+
+    def _sink_points(self) -> None:
+        free = self._sums_alone()
+        loops = {self.level[n] for n in self.group}
+        for node in reversed(self.order):
+            if node in self.group or not self._is_point(node) or self.level[node] % 2 or node in self.conditions | free:
+                continue
+            if self._starts_product(node):
+                continue
+            target = min((self.level[r] for r in self.readers[node] if r not in free), default=0)
+            if target % 2 == 0 and not all(i in self.given for i in self._inputs(node)):
+                target = target - 1 if target - 1 in loops else 0
+            self.level[node] = max(self.level[node], target)
+        for node in self.order:
+            if node in free:
+                self.level[node] = max([self.level[node], *(self.level[i] for i in self._inputs(node))])
+
+    def _starts_product(self, node: int) -> bool:
+        """A bias added to a product costs nothing where the product is made: its sum starts from it."""
+        n, rows = self.nodes[node], self._inputs(node)
+        if n.op != "add" or len(rows) != 1 or any(self.nodes[i].shape.dims != n.shape.dims for i in n.inputs):
+            return False
+        return self.nodes[rows[0]].op == "product" and rows[0] not in self.given and self.readers[rows[0]] == [node]
+
+    def _sums_alone(self) -> set[int]:
+        """Sums over the batch, and what only they read: they are made where their inputs are."""
+        streams = {*self.wanted, *self.conditions, *(i for o in self.outers for i in self.nodes[o].inputs)}
+        streams |= {after for _, after in self.recurrences}
+        free = set(self.batch_sums)
+        for node in reversed(self.order):
+            alone = bool(self.readers[node]) and all(r in free for r in self.readers[node])
+            if alone and self._is_point(node) and node not in self.group and node not in streams:
+                free.add(node)
+        return free
 
     def _pull_products(self) -> None:
         """An input product joins the loop where its sum is formed, if that loop has products of its own."""

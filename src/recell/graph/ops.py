@@ -77,7 +77,7 @@ op("coin", "like", "leaf", None, None)  # attributes: rate, per, op number
 op("add", "a b", "point", np.add, "g", "g", infix="+")
 op("sub", "a b", "point", np.subtract, "g", "-g", infix="-")
 op("mul", "a b", "point", np.multiply, "g * b", "g * a", infix="*")
-op("div", "a b", "point", np.divide, "g / b", "-(g * y) / b", infix="/")
+op("div", "a b", "point", np.divide, "g / b", "-((g / b) * y)", infix="/")
 op("mod", "a b", "point", np.mod, "g", "-(g * floor(a / b))", infix="%")
 op("neg", "a", "point", np.negative, "-g")
 op("sigmoid", "a", "point", _sigmoid, "g * (y * (1 - y))", latex=r"\sigma")

@@ -10,13 +10,13 @@ from recell.graph.ops import OPS
 from recell.graph.size import Size
 
 # What passes and the derivation make; no author writes it, so no file may hold it.
-PREPARED = frozenset({"mask", "reset", "rows", "columns"})
-DERIVED = frozenset({"adjoint", "extent", "pad", "splat", "outer_parameters", "pad_rows", "pad_columns", "outer", "batch_sum"})
+PREPARED = frozenset({"mask", "reset", "rows", "columns", "splat", "outer_parameters"})
+DERIVED = frozenset({"adjoint", "extent", "pad", "pad_rows", "pad_columns", "outer", "batch_sum"})
 
 # op -> the types of its attributes; an op that is not here has none
 ATTRIBUTES: dict[str, tuple[type, ...]] = {
     "state": (int,), "parameter": (int,), "constant": (float,), "coin": (float, str, int),
-    "slice": (Size, Size), "rows": (Size, Size), "columns": (Size, Size),
+    "slice": (Size, Size), "rows": (Size, Size), "columns": (Size, Size), "splat": (Size,),
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from recell.compiler.backends.cpu.fusion import Fusion, Fusions
 from recell.compiler.backends.cpu.reuse import Reuse
 from recell.compiler.backends.cpu.storage import (
     ROW,
+    SLOT_NEW,
     SLOT_ROLL_NEW,
     SLOT_ROLL_PREVIOUS,
     SLOT_ROW,
@@ -73,9 +74,18 @@ class Lowering:
                 self.layout.put(node, self.layout.places[host])
                 self.spends = True
                 continue
+            host = None if near else self.reuse.become(node, self._streams())
+            if host is not None:
+                self.layout.put(node, self.layout.places[host])
+                continue
             size = width(self.plan.nodes[node], self.sizes)
             buffer = self.layout.buffer(("scratch", node), ROW if near else STEPS, size, internal=True)
             self.layout.put(node, Place(buffer, SLOT_ROW if near else SLOT_STEP, 0, size))
+
+    def _streams(self) -> list[int]:
+        """What this program makes at every step for the caller: kept values and states."""
+        made = [n for n in self.layout.places if n in self.stage_of]
+        return sorted(n for n in made if self.layout.places[n].slot in (SLOT_STEP, SLOT_NEW) and not self.backward)
 
     def _only_here(self, node: int, phase: int) -> bool:
         """No product of another phase reads it."""

@@ -25,7 +25,9 @@ class Reuse:
         read_whole |= {i for _, a, b in plan.outers for i in (a, b)} | plan.kept
         guards = [*plan.outer_guards.values(), *(p.guard for f in forms for p in f.products)]
         read_whole |= {g.condition for g in guards if g}
+        self.read_whole = read_whole
         self.free = [v for v in spendable if v not in read_whole]
+        self.hosts: set[int] = set()  # values in whose memory another lies until they are made
 
     def take(self, node: int) -> int | None:
         """A kept value of the node's shape whose memory it may take, or None. The node must be elementwise in a loop."""
@@ -34,6 +36,23 @@ class Reuse:
         for value in self.free:
             if self.plan.nodes[value].shape == self.plan.nodes[node].shape and self._is_done(value, node):
                 self.free.remove(value)
+                return value
+        return None
+
+    def become(self, node: int, streams: Iterable[int]) -> int | None:
+        """The one of `streams`, with a slot a step, in whose memory a product's sum may lie until a loop makes it; else None.
+
+        All that read the sum are in that loop, at the same step and no later.
+        """
+        readers = self.readers.get(node, ())
+        if node in self.read_whole or not readers or OPS[self.plan.nodes[node].op].kind not in ("product", "point"):
+            return None
+        for value in streams:
+            if value in self.hosts or value not in self.order or not self.plan.phases[self.stage_of[value][0]].is_loop:
+                continue
+            alike = self.plan.nodes[value].shape == self.plan.nodes[node].shape and OPS[self.plan.nodes[value].op].kind == "point"
+            if alike and self._is_done(node, value):
+                self.hosts.add(value)
                 return value
         return None
 
