@@ -55,14 +55,14 @@ def nearest(name: str, choices: Iterable[str], *, count: int = 3) -> tuple[str, 
     return tuple(plain[key] for key in found)
 
 
-def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
+def unknown(kind: str, name: object, choices: Iterable[str]) -> str:
     """The line for a name that does not exist: offers the nearest names, or all of them where none is near.
 
     >>> unknown("cell", "GRV", ["GRU", "LSTM"])
     "there is no cell of this name; came 'GRV'; write GRU"
     """
     known = tuple(sorted(set(choices)))
-    offered = nearest(name, known) or known
+    offered = (nearest(name, known) if isinstance(name, str) else ()) or known
     return message(f"there is no {kind} of this name", came=repr(name), write=" or ".join(offered) or None)
 
 

@@ -185,7 +185,8 @@ def test_what_cannot_be_learnt_or_measured_is_refused(fitted: Classifier) -> Non
 
 @pytest.mark.parametrize("options", [{"level": "letters"}, {"pooling": "sum"}, {"scale": "pixels"}, {"threshold": 1},
                                      {"embedding_size": 0}, {"class_weight": "even"}, {"class_weight": {"odd": 1}},
-                                     {"class_weight": {"good": -1}}, {"cell": "Jordan"}, {"unknown_rate": -1}])  # fmt: skip
+                                     {"class_weight": {"good": -1}}, {"cell": "Jordan"}, {"unknown_rate": -1},
+                                     {"bidirectional": "no"}])  # fmt: skip
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(RecellError) as refused:
         Classifier(**{**SMALL, **options}).fit(*texts(20), progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from recell.errors import CellError, DataError, ModelError, RecellError
 from recell.nn import Recurrent
-from recell.runtime.saved import read_saved
+from recell.runtime.saved import CONFIG, config_hash, read_saved
 from recell.tasks._sequence import SequenceNetwork, SequenceTask
 from recell.training import Loss
 
@@ -187,6 +188,29 @@ def test_saved_and_restored_it_answers_the_same(tmp_path) -> None:
         wrong._restore(saved)
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    (
+        (("codec",), {}), (("codec",), []), (("options", "hidden_size"), 10**11),
+        (("options", "hidden_size"), 7), (("options", "num_layers"), 10**11), (("options", "modifiers"), 1.5),
+        (("options", "optimizer"), []), (("trained", "steps"), "many"),
+    ),
+)  # fmt: skip
+def test_a_changed_folder_whose_hash_fits_is_one_line(tmp_path, part, value) -> None:
+    x, y = data(40)
+    Sign(steps=1).fit(x, y, progress=False).save(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / CONFIG).read_text())
+    changed = config
+    for name in part[:-1]:
+        changed = changed[name]
+    changed[part[-1]] = value
+    (tmp_path / "m" / CONFIG).write_text(json.dumps(config | {"sha256": config_hash(config)}))
+    saved = read_saved(tmp_path / "m")
+    with pytest.raises(ModelError) as refused:
+        Sign._of_saved(saved)
+    assert "\n" not in str(refused.value)
+
+
 class Reread:
     def __init__(self, x, y) -> None:
         self.examples = list(zip(x, y, strict=True))
@@ -209,7 +233,8 @@ def test_a_source_read_anew_trains_too() -> None:
 def test_what_cannot_be_is_refused() -> None:
     x, y = data(10)
     for error, options in ((RecellError, {"batch_size": 0}), (CellError, {"modifiers": ["zoneut(h=0.1)"]}),
-                           (RecellError, {"modifiers": "layer_norm"}), (RecellError, {"validation_fraction": 1.5})):
+                           (RecellError, {"modifiers": "layer_norm"}), (RecellError, {"validation_fraction": 1.5}),
+                           (RecellError, {"modifiers": 5}), (RecellError, {"optimizer": 5})):
         with pytest.raises(error) as refused:
             Sign(**options).fit(x, y, progress=False)
         assert "\n" not in str(refused.value)

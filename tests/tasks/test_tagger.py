@@ -150,7 +150,10 @@ def test_labels_that_training_never_saw(fitted) -> None:
         fitted.evaluate([["leave", "Rome"]], [(["O", "B-to"], "stay")])
 
 
-@pytest.mark.parametrize("options", [{"output": "tree"}, {"unknown_rate": 1}, {"cell": "Jordan"}, {"character_size": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [{"output": "tree"}, {"unknown_rate": 1}, {"cell": "Jordan"}, {"character_size": -1}, {"trigram_size": 1.5}],
+)
 def test_options_that_cannot_be(options) -> None:
     with pytest.raises(RecellError) as refused:
         Tagger(**{**SMALL, **options}).fit(*grammar(20), progress=False)

@@ -79,8 +79,10 @@ def fill_(tensor: Tensor, init: Init) -> Tensor:
     """Fill a tensor by a number, an initialiser's name, or a function shape -> array.
 
     A function that draws takes an argument named `generator` too: a numpy.random.Generator seeded from torch's own, so that
-    it follows torch.manual_seed.
+    it follows torch.manual_seed. A tensor on the meta device has nothing to fill.
     """
+    if tensor.is_meta:
+        return tensor
     with torch.no_grad():
         if isinstance(init, str):
             return _named(init)(tensor)

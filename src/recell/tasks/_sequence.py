@@ -22,7 +22,7 @@ from recell.data.buckets import Buckets, Source, in_batches
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.language.modifiers.named import named
-from recell.runtime.saved import TENSORS, SavedModel, tensors_bytes
+from recell.runtime.saved import CONFIG, TENSORS, SavedModel, tensors_bytes
 from recell.tasks._trained import METRICS, TrainedTask, arrays_of
 from recell.training import Loss
 from recell.training.loop import check_number
@@ -35,6 +35,7 @@ Item = TypeVar("Item")  # an example as numbers
 Batch = dict[str, Tensor]
 Answer = Any
 _CHUNK = 4096  # examples that `predict` reads at a time
+_FLAGS = ("bidirectional", "kinds", "lowercase", "stream")  # options of most tasks
 
 
 class Codec(Protocol[Example_contra, Item]):
@@ -287,8 +288,11 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         cell = self._check_shared(("hidden_size", "num_layers", "batch_size", *counts), optional)
         if check_number("validation_fraction", self.validation_fraction) >= 1:
             raise RecellError(message("validation_fraction is a part of the data", came=self.validation_fraction, write="0.1"))
-        if isinstance(self.modifiers, str):
-            raise RecellError(message("modifiers is a list", came=repr(self.modifiers), write=f"[{self.modifiers!r}]"))
+        for name in _FLAGS:
+            if not isinstance(getattr(self, name, False), bool):
+                raise RecellError(message(f"{name} is True or False", came=repr(getattr(self, name)), write=f"{name}=True"))
+        if not isinstance(self.modifiers, (list, tuple)):
+            raise RecellError(message("modifiers is a list", came=repr(self.modifiers), write="['zoneout(h=0.1)']"))
         return cell.with_(*(named(modifier) for modifier in self.modifiers))
 
     # -- saving and loading -----------------------------------------------------------------------------------
@@ -304,16 +308,24 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
 
     def _restore(self, saved: SavedModel) -> None:
         self.cell_, self.codec_ = saved.cell(), self._codec_of(saved.entry("codec", kind=dict))
-        self.network_ = self._build(self.cell_, self.codec_)  # on the CPU, wherever it was trained
         tensors = {name: torch.from_numpy(array) for name, array in saved.tensors().items()}
-        try:
-            self.network_.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ModelError(f"{saved.folder / TENSORS} does not fit its config.json: {error}".split("\n")[0]) from None
+        self._check_tensors(saved, tensors)
+        self.network_ = self._build(self.cell_, self.codec_)  # on the CPU, wherever it was trained
+        self.network_.load_state_dict(tensors)
         self.network_.eval()
         self.steps_ = saved.entry("trained", "steps", kind=int)
         self.stopped_early_ = saved.entry("trained", "stopped_early", kind=bool)
         self.history_ = read_records(saved.folder / METRICS)
+
+    def _check_tensors(self, saved: SavedModel, tensors: Mapping[str, Tensor]) -> None:
+        """ModelError unless the network that config.json describes has these tensors; it takes no memory until then."""
+        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if self.num_layers * getattr(self, "members", 1) <= len(found):
+            with torch.device("meta"):
+                described = self._build(self.cell_, self.codec_).state_dict()
+            if found == {name: tuple(tensor.shape) for name, tensor in described.items()}:
+                return
+        raise ModelError(f"{saved.folder / TENSORS} does not fit its {CONFIG}: it holds other tensors than the network has")
 
     def _fitted(self) -> tuple[SequenceNetwork, Codec[Example, Item]]:
         if not hasattr(self, "network_"):

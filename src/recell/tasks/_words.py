@@ -22,6 +22,7 @@ from recell.data.vocabulary import UNKNOWN, Vocabulary
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.tasks._trained import check_count
 from recell.training.loop import check_number
 
 Batch = dict[str, Tensor]
@@ -179,7 +180,8 @@ class WordOptions:
         if check_number("unknown_rate", self.unknown_rate) >= 1:
             raise RecellError(message("unknown_rate is a probability below 1", came=self.unknown_rate, write="unknown_rate=0.02"))
         for name in ("character_size", "trigram_size", "shape_size"):
-            check_number(name, getattr(self, name))
+            if getattr(self, name) != 0:
+                check_count(name, getattr(self, name))
 
     def _word_table(self, spoken: Sequence[Sequence[str]]) -> WordTable:
         """The vocabularies; words with a pretrained vector are kept, however rare."""

@@ -20,9 +20,11 @@ import recell.tasks
 from recell.data.text import read_text
 from recell.errors import ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
-from recell.runtime.saved import SavedModel, read_saved, write_saved
+from recell.runtime.saved import CONFIG, SavedModel, read_saved, write_saved
 
 _CELL = "recell.cell"  # marks an option that is a cell, where options are data
+# What values of another kind than those that were saved end in, where a model is built from them.
+_DAMAGED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
 class Task(ABC):
@@ -115,7 +117,10 @@ class Task(ABC):
             task._check()
         except RecellError as error:
             raise ModelError(f"{saved.folder} was saved by another recell, or changed: {error}") from None
-        task._restore(saved)
+        try:
+            task._restore(saved)
+        except _DAMAGED as error:
+            raise ModelError(f"{saved.folder / CONFIG} is damaged: {type(error).__name__}: {error}".split("\n")[0]) from error
         return task
 
 
