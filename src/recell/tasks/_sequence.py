@@ -156,7 +156,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
 
     @abstractmethod
     def _main_figure(self, codec: Codec[Example, Item]) -> str:
-        """The figure, the higher the better, that `score` returns and that chooses the best step."""
+        """The figure that `score` returns and that chooses the best step: the higher the better, or "loss", the lower."""
 
     @abstractmethod
     def _readable(self, codec: Codec[Example, Item], example: Example, answer: Answer) -> Any:
@@ -216,8 +216,10 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
             return self._measure(network, codec, examples)
 
     def score(self, data: Any, labels: Any = None) -> float:
-        """The task's main figure, the higher the better: what scikit-learn's searches compare."""
-        return self.evaluate(data, labels)[self._main_figure(self._fitted()[1])]
+        """The task's main figure, the higher the better (minus the loss): what scikit-learn's searches compare."""
+        name = self._main_figure(self._fitted()[1])
+        figure = self.evaluate(data, labels)[name]
+        return -figure if name == "loss" else figure
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
