@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recell import cell, cells, concat, sigmoid, split, tanh
+import recell
+from recell import cell, cells, concat, sigmoid, softplus, split, sqrt, tanh
+from recell.modifiers import zoneout
 from tests.contract.descriptions import NAMES, cell_named
 from tests.contract.harness import Case, agree, case_of, make, trace
 
@@ -193,3 +195,16 @@ def test_what_depends_on_parameters_alone_bears_no_time() -> None:
 
     assert Decay.equations().splitlines()[0] == "decay = sigmoid(Lambda)"
     assert r"\mathrm{decay} &= \sigma\left(\Lambda\right)" in Decay.latex()
+
+
+def test_what_papers_write_in_their_own_way() -> None:
+    @cell
+    def Written(p, x, h):
+        return sqrt(recell.abs(x) + 2.5e-7) + -softplus(-(h - x)) + -(p.a - h)
+
+    assert Written.equations() == "h[t] = sqrt(abs(x[t]) + 2.5e-07) - softplus(-(h[t-1] - x[t])) - (a - h[t-1])"
+    assert Written.latex().splitlines()[1] == (
+        r"  h_{t} &= \sqrt{\left|x_{t}\right| + 2.5 \cdot 10^{-7}}"
+        r" - \operatorname{softplus}\left(-\left(h_{t-1} - x_{t}\right)\right) - \left(a - h_{t-1}\right)"
+    )
+    assert r"\operatorname{coin}\left(0.25\right) \odot h_{t-1}" in cells.Elman.with_(zoneout(h=0.25)).latex()

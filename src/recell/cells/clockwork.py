@@ -13,8 +13,6 @@ def Clockwork(p, x, h, t, *, periods=(1, 2, 4, 8)):
     old = split(h, len(periods))
     new = []
     for i, period in enumerate(periods):
-        z = p[f"W_{i}"] @ x + p[f"b_{i}"]
-        for j in range(i, len(periods)):
-            z = z + p[f"U_{i}_{j}"] @ old[j]
-        new.append(where(t % period == 0, tanh(z), old[i]))
+        read = (p[f"U_{i}_{j}"] @ old[j] for j in range(i, len(periods)))
+        new.append(where(t % period == 0, tanh(sum(read, p[f"W_{i}"] @ x + p[f"b_{i}"])), old[i]))
     return concat(*new)

@@ -25,7 +25,7 @@ class Op:
     numpy: Callable[..., Any] | None
     derivative: tuple[str | None, ...]
     infix: str | None = None
-    latex: str | None = None
+    latex: str | None = None  # a function's name, or with # for what stands inside
 
     @property
     def arity(self) -> int:
@@ -85,8 +85,8 @@ op("tanh", "a", "point", np.tanh, "g * (1 - y * y)", latex=r"\tanh")
 op("relu", "a", "point", lambda a: np.maximum(a, 0), "g * (y > 0)", latex=r"\operatorname{relu}")
 op("exp", "a", "point", np.exp, "g * y", latex=r"\exp")
 op("log", "a", "point", np.log, "g / a", latex=r"\log")
-op("sqrt", "a", "point", np.sqrt, "g * (0.5 / y)", latex=r"\operatorname{sqrt}")
-op("abs", "a", "point", np.abs, "where(a > 0, g, where(a < 0, -g, 0))", latex=r"\operatorname{abs}")
+op("sqrt", "a", "point", np.sqrt, "g * (0.5 / y)", latex=r"\sqrt{#}")
+op("abs", "a", "point", np.abs, "where(a > 0, g, where(a < 0, -g, 0))", latex=r"\left|#\right|")
 op("sin", "a", "point", np.sin, "g * cos(a)", latex=r"\sin")
 op("cos", "a", "point", np.cos, "-(g * sin(a))", latex=r"\cos")
 op("floor", "a", "point", np.floor, None, latex=r"\operatorname{floor}")

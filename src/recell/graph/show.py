@@ -31,6 +31,12 @@ def _number(value: float) -> str:
     return f"{value:.12g}"
 
 
+def _latex_number(value: float) -> str:
+    """`2.5e-07` as papers write it; ten times a power is read as one number beside any operator but a power."""
+    digits, _, exponent = _number(value).partition("e")
+    return rf"{digits} \cdot 10^{{{int(exponent)}}}" if exponent else digits
+
+
 def text(graph: Graph) -> str:
     """One equation a line: `i[t] = sigmoid(W_i @ x[t] + U_i @ h[t-1] + b_i)`."""
     style = Style(_text_leaf, lambda name, timed: f"{name}[t]" if timed else name, _text_operator, _text_call,
@@ -41,7 +47,7 @@ def text(graph: Graph) -> str:
 def latex(graph: Graph) -> str:
     """The same as a LaTeX aligned block."""
     style = Style(_latex_leaf, lambda name, timed: _latex_name(name, "t" if timed else None), _latex_operator, _latex_call,
-                  lambda inner: rf"\left({inner}\right)", _number)
+                  lambda inner: rf"\left({inner}\right)", _latex_number)
     rows = [rf"  {left} &= {right}" for left, right in _equations(graph, style)]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
@@ -118,8 +124,10 @@ def _expression(graph: Graph, place: int, names: dict[int, str], style: Style) -
         arguments = [_operand(graph, value, names, style, 0), *([style.number(eps)] if eps != 1e-5 else [])]
         return style.call("normalize", arguments, node), _ATOM
     if row.infix is not None:
-        level = _PRECEDENCE[node.op]
+        level, second = _PRECEDENCE[node.op], graph.nodes[node.inputs[1]]
         left = _operand(graph, node.inputs[0], names, style, level)
+        if node.op == "add" and second.op == "neg" and node.inputs[1] not in names:  # a + -b
+            return left + style.operator("sub") + _operand(graph, second.inputs[0], names, style, level, right=True), level
         right = _operand(graph, node.inputs[1], names, style, level, right=True)
         scales = node.op == "mul" and not all(graph.nodes[i].shape.dims for i in node.inputs)
         return left + style.operator("scale" if scales else node.op) + right, level
@@ -229,5 +237,8 @@ def _latex_call(op: str, arguments: list[str], node: Node) -> str:
     if op == "slice":
         start, size = node.attributes
         return rf"{{{arguments[0]}}}_{{[{_latex_size(start)} : {_latex_size(start + size)}]}}"
+    if op == "coin":
+        return rf"\operatorname{{coin}}\left({_latex_number(node.attributes[0])}\right)"
     head = (OPS[op].latex if op in OPS else None) or rf"\operatorname{{{op.replace('_', ' ')}}}"
-    return rf"{head}\left({', '.join(arguments)}\right)"
+    inside = ", ".join(arguments)
+    return head.replace("#", inside) if "#" in head else rf"{head}\left({inside}\right)"
