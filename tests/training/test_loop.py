@@ -150,6 +150,14 @@ def test_patience_ends_it_and_the_best_weights_come_back(toy: ModuleType, tmp_pa
         assert toy.train(tmp_path, plan)[2].step == 12
 
 
+def test_of_two_steps_with_the_same_figure_the_lower_loss_is_kept(toy: ModuleType, monkeypatch) -> None:
+    figures = iter([(0.5, 9.0), (0.75, 2.0), (0.75, 3.0), (0.75, 1.0), (0.5, 0.5)])
+    monkeypatch.setattr(toy.Toy, "validate", lambda self: dict(zip(("accuracy", "loss"), next(figures), strict=True)))
+    _, _, outcome = toy.train(None, Plan(steps=10, validate_every=2, best_by="accuracy"))
+    assert (outcome.best, outcome.best_step) == (0.75, 8)
+    assert [record["best"] for record in outcome.history if "validation" in record] == [True, True, False, True, False]
+
+
 def test_gradients_are_clipped_by_their_common_norm(toy: ModuleType) -> None:
     plan = Plan(steps=1, optimizer="sgd", learning_rate=1.0, weight_decay=0.0, clip=1e-3)
     before = toy.Toy()

@@ -84,13 +84,12 @@ def earlier_options(out: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _last_figures(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """The last training figures, and the best validation."""
+    """The last training figures, and the validation of the weights that were kept."""
     reports = [record for record in history if "loss" in record]
-    validations = [record["validation"] for record in history if "validation" in record]
+    kept = [record["validation"] for record in history if record.get("best")]
     figures: dict[str, Any] = {}
     if reports:
         figures |= {name: reports[-1][name] for name in ("step", "epoch", "loss", "seconds")}
-    if validations:
-        best = min(validations, key=lambda record: record["loss"])
-        figures |= {f"validation_{name}": value for name, value in best.items()}
+    if kept:
+        figures |= {f"validation_{name}": value for name, value in kept[-1].items()}
     return figures

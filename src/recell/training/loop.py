@@ -73,7 +73,8 @@ class Learner(Protocol):
 class Plan:
     """How to train. ``clip`` bounds the norm of all gradients together; ``patience`` counts validations.
 
-    ``best_by`` names the figure on held-out data whose best step is kept: "loss", the lower the better, or any other, the higher.
+    ``best_by`` names the figure on held-out data whose best step is kept: "loss", the lower the better, or any other, the higher;
+    where it is the same, as an accuracy often is, the lower loss.
     ``average`` above 0, such as 0.999, validates and keeps the running average of the weights, with this decay, in their place.
     """
 
@@ -133,6 +134,7 @@ class _Standing:
 
     step: int = 0
     best: float | None = None  # the best validation so far, by the plan's figure
+    best_loss: float | None = None  # its loss, which decides where the figure is the same
     best_step: int = 0
     worse: int = 0  # validations since then
     stopped: bool = False  # patience has run out
@@ -302,11 +304,11 @@ class Training:
             figures = self._learner.validate()
         if figures is None:
             return False
-        self._metrics.append({"step": standing.step, "validation": dict(figures)})
-        value = self._judged(figures)
-        better = standing.best is None or (value < standing.best if self._plan.best_by == "loss" else value > standing.best)
+        better = self._is_better(figures)
+        self._metrics.append({"step": standing.step, "validation": dict(figures), "best": better})
         if better:
-            standing.best, standing.best_step, standing.worse = value, standing.step, 0
+            standing.best, standing.best_loss = self._judged(figures), figures.get("loss")
+            standing.best_step, standing.worse = standing.step, 0
             if self._checkpoints is None:
                 self._best_weights = {name: t.detach().clone() for name, t in module.state_dict().items()}
         else:
@@ -314,6 +316,13 @@ class Training:
             standing.stopped = self._plan.patience is not None and standing.worse >= self._plan.patience
         self._progress.say(_validation_line(standing.step, figures, better))
         return better
+
+    def _is_better(self, figures: Mapping[str, float]) -> bool:
+        standing, value = self._standing, self._judged(figures)
+        if standing.best is None or self._plan.best_by == "loss":
+            return standing.best is None or value < standing.best
+        before = math.inf if standing.best_loss is None else standing.best_loss
+        return (value, -figures.get("loss", math.inf)) > (standing.best, -before)
 
     def _judged(self, figures: Mapping[str, float]) -> float:
         if self._plan.best_by not in figures:
