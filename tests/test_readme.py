@@ -46,6 +46,8 @@ def test_readme_commands_run(tmp_path: Path) -> None:
     lines = [line for line in shown if line.startswith("recell ")]
     assert lines, "README.md shows no command"
     (tmp_path / "corpus.txt").write_text("the cat sat on the mat. " * 400, encoding="utf-8")
+    (tmp_path / "sentences.conll").write_text("to O\nnew B-city\nyork I-city\n\nto O\nrome B-city\n\n" * 9, encoding="utf-8")
+    (tmp_path / "labelled.tsv").write_text("good\ta fine film\nbad\ta dull film\n" * 9, encoding="utf-8")
     for line in lines:
         small = line.replace("--steps 1200", "--steps 3").replace("--hidden-size 256", "--hidden-size 8")
         words = shlex.split(small)[1:]

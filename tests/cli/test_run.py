@@ -9,7 +9,7 @@ import pytest
 import recell as library
 from recell import cli
 
-COMMANDS = ("train", "generate", "evaluate", "predict", "cells", "doctor", "bench")
+COMMANDS = ("train", "generate", "evaluate", "predict", "cells", "tasks", "doctor", "bench")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import recell
+from recell.cli.run import run
 from recell.data.tags import broken
 from recell.errors import DataError, ModelError, RecellError
 from recell.tasks import Tagger
@@ -169,3 +170,16 @@ def test_a_damaged_folder_is_refused(fitted, tmp_path) -> None:
         (tmp_path / "m" / "config.json").write_text(damage)
         with pytest.raises(ModelError):
             recell.load(tmp_path / "m")
+
+
+def test_the_command_line_prints_a_tag_for_each_word(tmp_path, capsys) -> None:
+    (tmp_path / "train.conll").write_text("to O\nnew B-city\nyork I-city\n\nto O\nrome B-city\n\n" * 9, encoding="utf-8")
+    (tmp_path / "ask.txt").write_text("to\nrome\n\nto\nnew\nyork\n", encoding="utf-8")
+    tagger = Tagger(hidden_size=6, word_size=5, character_size=0, epochs=2).fit(tmp_path / "train.conll", progress=False)
+    tagger.save(tmp_path / "m")
+    assert run(["predict", str(tmp_path / "m"), str(tmp_path / "ask.txt")]) == 0
+    tags = tagger.predict([["to", "rome"], ["to", "new", "york"]])
+    assert capsys.readouterr().out == f"to rome\t{' '.join(tags[0])}\nto new york\t{' '.join(tags[1])}\n"
+    (tmp_path / "lines.txt").write_text("to rome\nto new york\n", encoding="utf-8")
+    assert run(["predict", str(tmp_path / "m"), str(tmp_path / "lines.txt")]) == 2
+    assert "a word a line, and an empty line between sentences" in capsys.readouterr().err

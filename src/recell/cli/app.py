@@ -37,7 +37,7 @@ def _units(text: str) -> int | list[int]:
 
 
 Folder = Annotated[Path, typer.Argument(help="A model folder that `recell train` wrote.", metavar="DIR", parser=_folder)]
-Data = Annotated[Path, typer.Argument(help="A UTF-8 text file.", metavar="DATA")]
+Data = Annotated[Path, typer.Argument(help="A file, or what else the task reads: `recell tasks TASK`.", metavar="DATA")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
@@ -56,7 +56,7 @@ def everything(
 
 @app.command(epilog="Example: recell train language-model corpus.txt --out model --cell GRU --epochs 10")
 def train(
-    task: Annotated[str, typer.Argument(help="What to learn, such as language-model.", metavar="TASK")],
+    task: Annotated[str, typer.Argument(help="What to learn; `recell tasks` lists it.", metavar="TASK")],
     data: Data,
     out: Annotated[Path, typer.Option(help="The folder for the model and its checkpoints.", metavar="DIR", parser=_folder)],
     cell: Annotated[str | None, typer.Option(help="A cell's name, or your own: file.py:Name.")] = None,
@@ -66,9 +66,9 @@ def train(
     layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
     steps: Annotated[int | None, typer.Option(help="How many batches to train on.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How many passes over the data, in place of --steps.")] = None,
-    level: Annotated[str | None, typer.Option(help="characters or words.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Parallel streams.")] = None,
-    window: Annotated[int | None, typer.Option(help="Steps of truncated back-propagation.")] = None,
+    level: Annotated[str | None, typer.Option(help="What a text is cut into: characters, words, subwords.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows that are computed together.")] = None,
+    window: Annotated[int | None, typer.Option(help="language-model: steps of truncated back-propagation.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Probability of dropping a unit.")] = None,
     input_dropout: Annotated[float | None, typer.Option(help="The same for the input alone; else as --dropout.")] = None,
     variational: Annotated[bool | None, typer.Option("--variational", help="Drop the same units at all steps.")] = None,
@@ -80,9 +80,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="The same seed trains the same model.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to compute with.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other option of the task.", metavar="NAME=VALUE")
+        list[str] | None, typer.Option("--set", help="Any other option: see `recell tasks TASK`.", metavar="NAME=VALUE")
     ] = None,
-    validation: Annotated[Path | None, typer.Option(help="Data to hold out, in place of the last tenth.")] = None,
+    validation: Annotated[Path | None, typer.Option(help="Data to hold out, in place of a part of DATA.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Json = False,
@@ -145,7 +145,7 @@ def predict(folder: Folder, data: Data, as_json: Json = False) -> None:
     from recell.cli.train import load_task
 
     for asked, answer in load_task(folder).answers(data):
-        print(json.dumps({"input": asked, "output": answer}) if as_json else f"{asked}\t{answer}")
+        print(json.dumps({"input": asked, "output": answer}) if as_json else f"{asked}\t{_written(answer)}")
 
 
 @app.command(epilog="Example: recell cells GRU")
@@ -165,6 +165,22 @@ def cells(
         _print(zoo.list_cells(), as_json)
     else:
         print(zoo.markdown() if as_markdown else zoo.table())
+
+
+@app.command(epilog="Example: recell tasks tagger")
+def tasks(
+    name: Annotated[str | None, typer.Argument(help="A task; without: the list of them.", metavar="[TASK]")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what can be learnt, or say of one task what data it reads and which options it has."""
+    from recell.cli.learning import describe_task, list_tasks, told
+
+    if name is None:
+        _print(list_tasks(), as_json)
+    elif as_json:
+        _print(describe_task(name), as_json)
+    else:
+        print(told(describe_task(name)))
 
 
 @app.command(epilog="Example: recell worked lstm")
@@ -213,6 +229,13 @@ def bench(
         _print(list_benchmarks(), as_json)
     else:
         measure(names or [], out, threads=threads, full=full, as_json=as_json)
+
+
+def _written(answer: Any) -> str:
+    """A list's parts with spaces between, a tuple's with tabs: a tag for each word, then the intent."""
+    if isinstance(answer, tuple):
+        return "\t".join(map(_written, answer))
+    return " ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
 
 
 def _print(report: dict[str, Any], as_json: bool) -> None:

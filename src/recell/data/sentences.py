@@ -148,6 +148,7 @@ def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
         columns = columns or len(cells)
         if len(cells) != columns or (labelled and columns < 2):
             wanted = f"the {columns} of the lines before" if columns > 1 else "a word and its tag"
+            wanted = wanted if labelled else "a word a line, and an empty line between sentences"
             said = f"{path}, line {number} has {len(cells)} column(s)"
             raise DataError(message(said, came=f"{line.strip()!r:.60}", write=wanted))
         if not rows:

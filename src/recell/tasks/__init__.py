@@ -1,15 +1,17 @@
-"""One file per task. A task is found by its file: ``language_model.py`` is ``LanguageModel`` and ``language- model``."""
+"""One file per task. A task is found by its file: ``language_model.py`` is ``LanguageModel`` and ``language-model``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recell.tasks.base import Task, find, load, names
+from recell.tasks.base import Task, find, load, names, options_to_json
 
 if TYPE_CHECKING:
+    from recell.tasks.classifier import Classifier
     from recell.tasks.language_model import LanguageModel
+    from recell.tasks.tagger import Tagger
 
-__all__ = ["LanguageModel", "Task", "find", "load", "names"]
+__all__ = ["Classifier", "LanguageModel", "Tagger", "Task", "find", "load", "names", "options_to_json"]
 
 
 def __getattr__(name: str) -> Any:

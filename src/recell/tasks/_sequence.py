@@ -171,6 +171,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         ``validation`` is data to hold out, a file or (examples, labels); without it ``validation_fraction`` of the examples,
         drawn by the seed. The weights that did best on it are kept. With ``out``, the folder gets checkpoints and
         metrics.jsonl while training goes on, and ``resume`` continues there with the very bits of a training never broken off.
+        ``progress`` False prints nothing; in scikit-learn ``cross_val_score(task, x, y, params={"progress": False})``.
         Raises DataError for data that cannot be used, RecellError for an option that cannot, ModelError for a checkpoint of
         other data or options, KeyboardInterrupt after Ctrl-C, when the checkpoint is written.
         """
