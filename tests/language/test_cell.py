@@ -146,7 +146,7 @@ WHOLE = "must be a whole number of at least 1"
 
 
 @pytest.mark.parametrize(("call", "words"), [
-    (lambda: cells.SCRN.resolve(3, 5, {"contex": 7}), "SCRN has no size 'contex'; there is no size of this name; came 'contex'"),
+    (lambda: cells.SCRN.resolve(3, 5, {"contex": 7}), "there is no size of SCRN of this name; came 'contex'"),
     (lambda: cells.Jordan.resolve(3, 5), "Jordan needs a number for output; came ['hidden', 'input']; write sizes="),
     (lambda: cells.LSTM.resolve(0, 5), f"the size 'input' of LSTM {WHOLE}; came 0; write input_size=64"),
     (lambda: cells.LSTM.resolve(3, 5.0), f"the size 'hidden' of LSTM {WHOLE}; came 5.0; write hidden_size=64"),

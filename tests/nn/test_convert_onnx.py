@@ -173,6 +173,7 @@ def node(op="GRU", weights=None, **attributes):
 
 
 REFUSED = [
+    (lambda: from_onnx({"hidden_size": 2}, {}), DataError, "no op_type; came .'hidden_size'.; write"),
     (lambda: node("Gru"), CellError, "no recurrent ONNX op"),
     (lambda: node(clip=3.0), CellError, "clip is not supported.*came 3.0"),
     (lambda: node(linear_before=1), DataError, "attribute of ONNX's GRU"),

@@ -201,6 +201,7 @@ WRONG = [
     ((Y, T[0], [4, 4], [2, 2]), ShapeError, r"\(2, S\), or of all sequences one after the other, \(4,\)"),
     ((Y, 3 * T, [4, 4], [2, 2]), DataError, "labels go from 0 to 2 without the blank, 0; came 3"),
     ((Y, T, [4, 4], [2, 2], 1), DataError, "without the blank, 1; came 1"),
+    ((Y.numpy(), T, [4, 4], [2, 2]), ShapeError, r"log_probs is a torch.Tensor; came ndarray; write torch.as_tensor"),
     ((Y[0, 0], T, [4, 4], [2, 2]), ShapeError, "log_probs are"),
     ((Y, T, [4, 4], [2, 2], 0, "avg"), RecellError, "no such reduction"),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recell.errors import DataError, RecellError, ShapeError
-from recell.nn import init
+from recell.nn import Recurrent, init
 
 D = torch.float64
 
@@ -134,3 +134,19 @@ def test_the_names_that_a_cell_may_give_are_those_that_fill():
                 init.fill_(torch.empty(3), name)
         else:
             assert all(init.fill_(torch.zeros(shape), name).abs().sum() > 0 for shape in ((), (3,), (3, 2)))
+
+
+def test_a_start_that_cannot_be_is_refused_in_one_line():
+    module = Recurrent("LSTM", 3, 5)
+    for given, said in (
+        (float("nan"), "cannot start as nan"),
+        ("zeros", "numbers, and functions"),
+        (lambda shape: "text", "gave a str; return an array"),
+    ):
+        with pytest.raises(DataError, match=said):
+            module.initialize(U=given)
+    with pytest.raises(DataError, match=r"came a ndarray; write torch\.from_numpy"):
+        init.glorot_(torch.empty(2, 3).numpy())
+    for radius in (-1.0, float("inf"), "1"):
+        with pytest.raises(DataError, match="radius is a number"):
+            init.spectral_radius_(torch.empty(3, 3), radius)

@@ -75,7 +75,7 @@ class RNNLanguageModel:
         return float(sum(self.run(words).loss(targets[:, None]) for words, targets in self._pairs(x, y)))
 
     def loss(self, x: ArrayLike | Sentences, y: ArrayLike | Sentences) -> float:
-        """The same in nats per word: log(word_dim) for a model that knows nothing."""
+        """`total_loss` in nats per word: log(word_dim) for a model that knows nothing."""
         words = sum(len(sentence) for sentence, _ in self._pairs(x, y))
         if not words:
             raise DataError("there is no word in these sentences; write sentences of one word or more")

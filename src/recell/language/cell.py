@@ -147,7 +147,7 @@ class Cell:
         used = self.symbols
         for name in sizes or {}:
             if name not in used:
-                raise ShapeError(f"{self.name} has no size {name!r}; " + unknown("size", name, used or {"input"}))
+                raise ShapeError(unknown(f"size of {self.name}", name, used or {"input"}))
         missing = sorted(used - given.keys())
         if missing:
             raise ShapeError(f"{self.name} needs a number for {', '.join(missing)}; came {sorted(given)}; "
@@ -155,7 +155,7 @@ class Cell:
         forced = self.graph.forced_input
         if forced is not None and forced.evaluate(given) != input_size:
             raise ShapeError(f"{self.name} needs an input as wide as {forced}, {forced.evaluate(given)}; "
-                             f"came input_size={input_size}; write input_size={forced.evaluate(given)}")
+                             f"came input_size={input_size}; write input_size={forced.evaluate(given)}, or another hidden_size")
         self._check_numbers(given)
         return given
 

@@ -46,6 +46,10 @@ def ctc_loss(
     Raises ShapeError for shapes and dtypes that do not fit, DataError for labels and lengths that do not exist, the blank among
     the labels included, RecellError for an unknown reduction.
     """
+    given: Any
+    for name, given in (("log_probs", log_probs), ("targets", targets)):
+        if not isinstance(given, Tensor):
+            raise ShapeError(message(f"{name} is a torch.Tensor", came=type(given).__name__, write=f"torch.as_tensor({name})"))
     if _is_torchs(log_probs, targets):
         return functional.ctc_loss(
             log_probs, targets, _for_torch(input_lengths), _for_torch(target_lengths), blank, reduction, zero_infinity
@@ -55,10 +59,10 @@ def ctc_loss(
     if torch.is_autocast_enabled("cpu") and log_probs.dtype != torch.float64:
         log_probs = log_probs.float()
     batch = log_probs if log_probs.dim() == 3 else log_probs[:, None] if log_probs.dim() == 2 else _wrong_shape(log_probs)
-    given = _checked(batch, targets, input_lengths, target_lengths, blank, zero_infinity)
-    losses: Any = _Loss.apply(given, batch) if torch.is_grad_enabled() and batch.requires_grad else run_kernel(given)[0]
+    sequences = _checked(batch, targets, input_lengths, target_lengths, blank, zero_infinity)
+    losses: Any = _Loss.apply(sequences, batch) if torch.is_grad_enabled() and batch.requires_grad else run_kernel(sequences)[0]
     if reduction == "mean":
-        return (losses / given.target_lengths.clamp(min=1)).mean()
+        return (losses / sequences.target_lengths.clamp(min=1)).mean()
     return losses.sum() if reduction == "sum" else losses if log_probs.dim() == 3 else losses[0]
 
 

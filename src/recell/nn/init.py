@@ -46,6 +46,8 @@ def identity_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 
 def spectral_radius_(tensor: Tensor, radius: float = 0.9) -> Tensor:
     """A random normal square matrix whose largest eigenvalue has the modulus `radius` (echo states, Jaeger 2001)."""
+    if isinstance(radius, bool) or not isinstance(radius, (int, float)) or not 0 <= radius < math.inf:  # pyright: ignore
+        raise DataError(f"radius is a number, 0 or above; came {radius!r}; write spectral_radius_(tensor, 0.9)")
     if _matrix(tensor, "spectral_radius_").shape[0] != tensor.shape[1]:
         raise ShapeError(f"spectral_radius_ fills a square matrix; this one is {tuple(tensor.shape)}")
     with torch.no_grad():
@@ -87,15 +89,26 @@ def fill_(tensor: Tensor, init: Init) -> Tensor:
         if isinstance(init, str):
             return _named(init)(tensor)
         if isinstance(init, (int, float)):
+            if not math.isfinite(init):
+                raise DataError(f"a parameter cannot start as {init}; give a finite number")
             return tensor.fill_(init)
         if not callable(init):
             raise DataError(f"an initialiser is a number, a name or a function shape -> array, not {init!r}")
         if init in NAMED.values():
             return init(tensor)
-        array = torch.as_tensor(_array_of(init, tuple(tensor.shape)))
+        array = _as_tensor(init, _array_of(init, tuple(tensor.shape)))
         if array.shape != tensor.shape:
             raise ShapeError(f"the initialiser gave an array {tuple(array.shape)} for a parameter {tuple(tensor.shape)}")
         return tensor.copy_(array)
+
+
+def _as_tensor(init: Callable[..., Any], given: Any) -> Tensor:
+    try:
+        return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError):
+        name = getattr(init, "__name__", repr(init))
+        said = f"the initialiser {name} gave a {type(given).__name__}; return an array of the shape that it is given"
+        raise DataError(said) from None
 
 
 def _array_of(init: Callable[..., Any], shape: tuple[int, ...]) -> Any:
@@ -114,11 +127,13 @@ def _draws(init: Callable[..., Any]) -> bool:
 
 def _named(name: str) -> Callable[[Tensor], Tensor]:
     if name.removesuffix("_") not in NAMED:
-        raise DataError(f"there is no initialiser {name!r}; there are {', '.join(NAMED)}")
+        raise DataError(f"there is no initialiser {name!r}; there are {', '.join(NAMED)}, numbers, and functions shape -> array")
     return NAMED[name.removesuffix("_")]
 
 
 def _matrix(tensor: Tensor, name: str) -> Tensor:
+    if not isinstance(tensor, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DataError(f"{name} fills a torch.Tensor in place; came a {type(tensor).__name__}; write torch.from_numpy(array)")
     if tensor.dim() != 2:
         raise ShapeError(f"{name} fills a matrix; this parameter has the shape {tuple(tensor.shape)}")
     return tensor

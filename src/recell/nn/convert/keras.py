@@ -63,6 +63,8 @@ def from_keras(kind: str, weights: Sequence[Any], **config: Any) -> Any:
     or functions of recell's. A convolution (ConvLSTM1D, ...), dropout, stateful and whatever else is not computed is refused by
     name: CellError, DataError or, for weights that do not fit, ShapeError.
     """
+    if not isinstance(weights, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DataError(message("weights are a list of arrays", came=type(weights).__name__, write="layer.get_weights()"))
     arrays = [as_array(f"weights[{number}]", given) for number, given in enumerate(weights)]
     if kind in _GATES:
         layer = _layer(kind, arrays, config)

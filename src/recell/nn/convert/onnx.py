@@ -66,7 +66,10 @@ def onnx_outputs(module: Recurrent, y: Tensor, state: Mapping[str, Tensor]) -> t
 
 
 def _op_type(attributes: Mapping[str, Any]) -> str:
-    op = str(attributes.get("op_type"))
+    if "op_type" not in attributes:
+        given = sorted(attributes)
+        raise DataError(message("the node's attributes have no op_type", came=given, write='{"op_type": "LSTM", ...}'))
+    op = str(attributes["op_type"])
     if op not in _OPS:
         raise CellError(unknown("recurrent ONNX op", op, _OPS))
     for name in attributes:
