@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from recell.errors import DataError, ModelError
 from recell.runtime import saved
@@ -66,3 +68,11 @@ def test_a_config_of_another_program_is_not_overwritten(tmp_path: Path, content:
     with pytest.raises(DataError, match="is none that recell wrote"):
         saved.write_saved(tmp_path, {"task": "language_model"}, {"model.safetensors": b""})
     assert (tmp_path / "config.json").read_text() == content and not (tmp_path / "model.safetensors").exists()
+
+
+def test_tensors_keep_their_shapes_and_values():
+    """A parameter that is a single number has no axis; a transposed one is written in its own order."""
+    given = {"number": np.array(2.5, np.float32), "turned": np.arange(6.0).reshape(2, 3).T, "none": np.zeros((0, 3))}
+    found = safetensors.numpy.load(saved.tensors_bytes(given))
+    for name, array in given.items():
+        assert found[name].shape == array.shape and found[name].tolist() == array.tolist(), name

@@ -161,6 +161,17 @@ def test_options_that_cannot_be(options) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("cell", "sizes"), [("SCRN", {"context": 5}), ("ProjectedLSTM", {"projection": 5}), ("FastGRNN", None), ("LMU", {"order": 6})]
+)
+def test_cells_of_other_widths_and_parameters_read_letters_too_and_are_loaded_again(tmp_path, cell, sizes) -> None:
+    """Outputs wider or narrower than the state, sizes of the cell's own, parameters that are single numbers."""
+    words, tags = grammar(12)
+    task = Tagger(**{**SMALL, "cell": cell, "sizes": sizes, "steps": 2, "epochs": None}).fit(words, tags, progress=False)
+    again = recell.load(task.save(tmp_path / "m") and tmp_path / "m")
+    assert again.predict(words) == task.predict(words)
+
+
 def test_a_damaged_folder_is_refused(fitted, tmp_path) -> None:
     fitted.save(tmp_path / "m")
     config = (tmp_path / "m" / "config.json").read_text()

@@ -170,7 +170,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 def tensors_bytes(tensors: Tensors) -> bytes:
     """The content of a safetensors file."""
-    return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+    return safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in tensors.items()})
 
 
 def _second_name(folder: Path, name: str) -> Path:

@@ -111,7 +111,7 @@ class WordFeatures(nn.Module):
     """
 
     def __init__(self, table: WordTable, cell: Cell, *, word_size: int, character_size: int, trigram_size: int,
-                 shape_size: int, unknown_rate: float, backend: str) -> None:
+                 shape_size: int, unknown_rate: float, backend: str, sizes: Mapping[str, int] | None = None) -> None:
         super().__init__()
         self.unknown_rate = unknown_rate
         self.words = nn.Embedding(len(table.words), word_size)
@@ -119,8 +119,10 @@ class WordFeatures(nn.Module):
         self.characters = self.spelling = self.trigrams = self.shapes = None
         if character_size:
             self.characters = nn.Embedding(len(table.characters), character_size)
-            self.spelling = Recurrent(cell, character_size, character_size, bidirectional=True, backend=backend)
-            self.width += 2 * character_size
+            self.spelling = Recurrent(
+                cell, character_size, character_size, bidirectional=True, sizes=sizes, backend=backend
+            )
+            self.width += self.spelling.output_size
         if table.trigrams is not None:
             self.trigrams = nn.EmbeddingBag(len(table.trigrams), trigram_size, mode="sum", padding_idx=0)
             self.width += trigram_size
@@ -143,7 +145,7 @@ class WordFeatures(nn.Module):
         return torch.cat(parts, 2)
 
     def _spelt(self, batch: Batch) -> Tensor:
-        """What both directions have read of each distinct word, (U, 2 * size)."""
+        """What both directions have read of each distinct word, (U, width)."""
         assert self.characters is not None and self.spelling is not None
         lengths = batch["character_lengths"]
         y, _ = self.spelling(self.characters(batch["characters"]), lengths=lengths)
@@ -164,6 +166,7 @@ class WordFeatures(nn.Module):
 class WordOptions:
     """What the tasks that read words share: their options, the table learnt from the training words, the features."""
 
+    sizes: Mapping[str, int] | None
     word_size: int
     character_size: int
     trigram_size: int
@@ -194,9 +197,10 @@ class WordOptions:
 
     def _word_features(self, cell: Cell, table: WordTable) -> WordFeatures:
         """Fresh features, with the pretrained vectors in their place."""
-        features = WordFeatures(table, cells.get("LSTM") if cell.brings_output else cell, word_size=self.word_size,
-                                character_size=self.character_size, trigram_size=self.trigram_size, shape_size=self.shape_size,
-                                unknown_rate=self.unknown_rate, backend=self.backend)  # fmt: skip
+        letters, sizes = (cells.get("LSTM"), None) if cell.brings_output else (cell, self.sizes)
+        features = WordFeatures(table, letters, word_size=self.word_size, character_size=self.character_size,
+                                trigram_size=self.trigram_size, shape_size=self.shape_size, unknown_rate=self.unknown_rate,
+                                backend=self.backend, sizes=sizes)  # fmt: skip
         features.take_vectors(table, self._vectors)
         return features
 
