@@ -47,7 +47,7 @@ def test_it_learns_a_rhyme_and_writes_it() -> None:
     model = by_hand.RNNLanguageModel(WORDS, 20, bptt_truncate=4, seed=0)
     losses = model.train([rhyme[:-1]], [rhyme[1:]], learning_rate=0.1, epochs=400, evaluate_every=100)
     assert losses[0][0] == 0 and losses[-1][1] < 0.05 < losses[0][1]
-    assert model.generate([0], length=20, end=2) == rhyme[1:].tolist()
+    assert model.generate([0], length=20, end=2) == rhyme[1:].tolist() == model.generate(0, length=20, end=2)
 
 
 def test_a_step_moves_against_the_gradient() -> None:

@@ -56,6 +56,12 @@ def test_temporal_order() -> None:
     assert (np.abs(np.bincount(y) / 3000 - 0.25) < 0.04).all()
 
 
+def test_one_length_for_all_of_temporal_order() -> None:
+    x, _, lengths = temporal_order(7, 30, seed=5)
+    assert x.shape == (7, 30, 8) and set(lengths) == {30}
+    assert all(np.array_equal(a, b) for a, b in zip(temporal_order(7, 30, 5), temporal_order(7, (30, 30), 5), strict=True))
+
+
 def test_parity_is_the_exclusive_or_of_all_so_far() -> None:
     x, y = parity(60, 33, seed=6)
     np.testing.assert_array_equal(y, x[..., 0].cumsum(1) % 2)

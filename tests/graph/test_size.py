@@ -60,7 +60,7 @@ def test_they_add_and_scale_like_numbers(a: Size, b: Size, factor: Fraction) -> 
 
 def test_numbers_must_be_whole_and_at_least_one() -> None:
     assert Size.parse("2*hidden/3").evaluate({"hidden": 6}) == 4
-    with pytest.raises(ShapeError, match=r"2\*hidden/3 must be a whole number of at least 1; came 4.66667 with hidden = 7"):
+    with pytest.raises(ShapeError, match=r"came 4.66667 with hidden = 7; write hidden = 9"):
         Size.parse("2*hidden/3").evaluate({"hidden": 7})
     with pytest.raises(ShapeError, match="at least 1; came 0"):
         Size.parse("hidden - 3").evaluate({"hidden": 3})

@@ -117,13 +117,13 @@ class RNNLanguageModel:
         return losses
 
     def generate(self, prompt: ArrayLike, *, length: int = 20, end: int | None = None) -> list[int]:
-        """`length` words after the prompt (one word or more), each drawn with its probability; stops after `end`.
+        """`length` words after the prompt (a word's number, or several), each drawn with its probability; stops after `end`.
 
         Only the new words come back. The state is carried on, so that a word costs one step. Draws from the
         model's own `random`.
         """
         count("length", length, least=0)
-        run = self.run(prompt)
+        run = self.run(np.atleast_1d(prompt))
         if not len(run.y):
             raise DataError("the prompt holds no word; write the number of a word to start with")
         words: list[int] = []

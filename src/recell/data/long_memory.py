@@ -61,15 +61,15 @@ def copy_chance(length: int) -> float:
     return COPY_LENGTH * float(np.log(COPY_SYMBOLS - 2)) / (length + 2 * COPY_LENGTH)
 
 
-def temporal_order(n: int, length: tuple[int, int] = (100, 110), seed: int = 0) -> tuple[Floats, Numbers, Numbers]:
+def temporal_order(n: int, length: tuple[int, int] | int = (100, 110), seed: int = 0) -> tuple[Floats, Numbers, Numbers]:
     """In which order did X and Y come? Inputs (n, longest, 8) one-hot, classes (n,) and lengths (n,).
 
     A sequence starts with E, ends with B and is random among a, b, c, d but for two places, 10..20 and 50..60 (of 100 to 110
     steps; counted from 0), that hold X or Y; the classes 0 to 3 are XX, XY, YX, YY (Hochreiter and Schmidhuber 1997, task 6a).
-    Beyond a row's length its inputs are 0. Chance is ln 4 nats. Other lengths move the two places in proportion. Raises
-    DataError where the shortest length is below 10 or above the longest.
+    Beyond a row's length its inputs are 0. Chance is ln 4 nats. Other lengths move the two places in proportion; a
+    number is the length of all. Raises DataError where the shortest length is below 10 or above the longest.
     """
-    shortest, longest = length
+    shortest, longest = (length, length) if isinstance(length, int) else length
     _check(n, shortest, least=10)
     if longest < shortest:
         raise DataError(f"temporal_order: the lengths go from {shortest} to {longest}; write the shorter first")

@@ -87,8 +87,16 @@ class Size:
             total += factor * numbers[name]
         if total.denominator != 1 or total < least:
             given = ", ".join(f"{name} = {numbers[name]}" for name in self.symbols)
-            raise ShapeError(f"the size {self} must be a whole number of at least {least}; came {float(total):g} with {given}")
+            line = f"the size {self} must be a whole number of at least {least}; came {float(total):g} with {given}"
+            raise ShapeError(line + self._fitting(numbers))
         return int(total)
+
+    def _fitting(self, numbers: Mapping[str, int]) -> str:
+        """What to write where one symbol must be divisible: the next number that is."""
+        if len(self.terms) != 1 or self.constant or self.terms[0][1] < 0 or self.terms[0][1].denominator == 1:
+            return ""
+        name, parts = self.terms[0][0], self.terms[0][1].denominator
+        return f"; write {name} = {-(-numbers[name] // parts) * parts}"
 
     def __str__(self) -> str:
         parts = [_term(name, factor) for name, factor in self.terms]
