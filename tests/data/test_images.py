@@ -32,7 +32,8 @@ def test_wide_numbers_are_read_in_the_order_of_the_file(tmp_path) -> None:
 
 def test_what_is_damaged_is_refused(tmp_path) -> None:
     whole = idx(np.zeros((2, 2), np.uint8), 8)
-    contents = (b"", b"\x89PNG....", whole[:-1], whole + b"x", whole[:7], gzip.compress(whole)[:-9])
+    beyond = struct.pack(">HBB4I", 0, 8, 4, *[2**16] * 4)  # 2^64 values: 0 in 64 bits
+    contents = (b"", b"\x89PNG....", whole[:-1], whole + b"x", whole[:7], gzip.compress(whole)[:-9], beyond)
     for number, content in enumerate(contents):
         path = tmp_path / str(number)
         path.write_bytes(content)
@@ -45,3 +46,10 @@ def test_what_is_damaged_is_refused(tmp_path) -> None:
         read_idx(tmp_path / "missing")
     with pytest.raises(DataError, match="labels"):
         labels_beside(tmp_path / "flat")
+
+
+@pytest.mark.parametrize("labels", (np.array(3, np.uint8), np.ones((2, 2), np.uint8), np.array([1, 2], ">f4")))
+def test_labels_are_one_whole_number_for_each_image(tmp_path, labels) -> None:
+    (tmp_path / "t-labels-idx1-ubyte").write_bytes(idx(labels, 0x0D if labels.dtype.kind == "f" else 8))
+    with pytest.raises(DataError, match="whole number for each image"):
+        labels_beside(tmp_path / "t-images-idx3-ubyte")

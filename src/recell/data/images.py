@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
     first = 4 + 4 * content[3]
     sizes = tuple(np.frombuffer(content[4:first], ">u4").tolist()) if len(content) >= first else None
     kind = np.dtype(_TYPES[content[2]])
-    if sizes is None or len(content) - first != int(np.prod(sizes)) * kind.itemsize:
+    if sizes is None or len(content) - first != math.prod(sizes) * kind.itemsize:
         held, told = max(0, len(content) - first), "" if sizes is None else f" where its sizes {sizes} tell another number"
         raise DataError(f"{path} is damaged: it holds {held:,} bytes of values{told}; fetch it again")
     return np.frombuffer(content, kind, offset=first).reshape(sizes).astype(kind.newbyteorder("="), copy=False)
@@ -44,7 +45,11 @@ def labels_beside(path: str | Path) -> NDArray[Any]:
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     if beside == path or not beside.is_file():
         raise DataError(message(f"the labels of {path} are not beside it", write=f"the file {beside.name} there"))
-    return read_idx(beside)
+    labels = read_idx(beside)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        came = f"{labels.dtype} of the shape {labels.shape}"
+        raise DataError(message(f"{beside} holds no labels: a whole number for each image", came=came, write="a file labels-idx1"))
+    return labels
 
 
 def _content(path: Path) -> bytes:
