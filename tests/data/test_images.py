@@ -51,5 +51,5 @@ def test_what_is_damaged_is_refused(tmp_path) -> None:
 @pytest.mark.parametrize("labels", (np.array(3, np.uint8), np.ones((2, 2), np.uint8), np.array([1, 2], ">f4")))
 def test_labels_are_one_whole_number_for_each_image(tmp_path, labels) -> None:
     (tmp_path / "t-labels-idx1-ubyte").write_bytes(idx(labels, 0x0D if labels.dtype.kind == "f" else 8))
-    with pytest.raises(DataError, match="whole number for each image"):
+    with pytest.raises(DataError, match="no whole number for each image"):
         labels_beside(tmp_path / "t-images-idx3-ubyte")

@@ -48,7 +48,7 @@ def labels_beside(path: str | Path) -> NDArray[Any]:
     labels = read_idx(beside)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         came = f"{labels.dtype} of the shape {labels.shape}"
-        raise DataError(message(f"{beside} holds no labels: a whole number for each image", came=came, write="a file labels-idx1"))
+        raise DataError(message(f"{beside} holds no whole number for each image", came=came, write="labels-idx1"))
     return labels
 
 
