@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recell.data.tags import may_follow
 from recell.errors import ShapeError
-from recell.nn.crf import CRF, FORBIDDEN
+from recell.nn.crf import CRF, FORBIDDEN, combined
 
 D = torch.float64
 LENGTHS = torch.tensor([4, 1, 3])
@@ -111,3 +111,25 @@ def test_shapes_are_said() -> None:
     with pytest.raises(ShapeError, match="tags, start, end"):
         CRF(3, torch.ones(3, 3, dtype=torch.bool))
     assert np.shape(CRF(3).transitions.detach().numpy()) == (5, 5)
+
+
+@pytest.mark.parametrize("allowed", [None, ALLOWED])
+def test_the_chain_gives_every_tagging_its_probability(allowed) -> None:
+    crf, (scores, _) = field(allowed), case(1)
+    marginals, steps = crf.chain(scores.detach(), LENGTHS)
+    for n, table in enumerate(by_definition(crf, scores.detach(), LENGTHS)):
+        total = torch.logsumexp(torch.stack(list(table.values())), 0)
+        for path, score in table.items():
+            moved = [float(steps[t, n, a, b]) for t, (a, b) in enumerate(itertools.pairwise(path))]
+            found = float(marginals[0, n, path[0]]) * float(np.prod(moved))
+            assert found == pytest.approx(float((score - total).exp().detach()), abs=1e-12)
+    assert not steps[2, 2].any() and not steps[0, 1].any() and not steps[3].any()  # nothing follows the last
+
+
+def test_fields_combined_vote_by_the_geometric_mean() -> None:
+    fields, several = [field(ALLOWED, seed=seed) for seed in (0, 1)], [case(seed)[0].detach() for seed in (2, 3)]
+    both, mean = combined(fields), torch.stack(several).mean(0)
+    rows = zip(by_definition(both, mean, LENGTHS), *map(by_definition, fields, several, [LENGTHS] * 2), strict=True)
+    for made, *asked in rows:
+        for path, score in made.items():
+            torch.testing.assert_close(score, torch.stack([table[path] for table in asked]).mean())

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import recell
 from recell.data.key_terms import documents_of
+from recell.data.tags import may_follow, spans, to_bio
 from recell.errors import DataError, ModelError, RecellError
+from recell.nn.crf import CRF
 from recell.tasks import KeyTerms
-from recell.tasks._terms import f1_at, figures
+from recell.tasks._terms import f1_at, figures, likely
+from recell.tasks.key_terms import parted
 
 SMALL: dict[str, Any] = {"hidden_size": 12, "word_size": 10, "character_size": 4, "shape_size": 3, "dropout": 0.1, "threads": 1,
                          "batch_size": 8, "epochs": 8, "learning_rate": 0.02, "unknown_rate": 0.1}  # fmt: skip
@@ -41,7 +45,7 @@ def grammar(count: int, seed: int = 0) -> tuple[list[str], Labels]:
 
 @pytest.fixture(scope="module")
 def fitted() -> KeyTerms:
-    return KeyTerms(**SMALL, members=2).fit(*grammar(150), progress=False)
+    return KeyTerms(**SMALL, members=2).fit(*grammar(100), progress=False)
 
 
 def test_it_learns_where_terms_are_and_of_what_kind(fitted) -> None:
@@ -64,7 +68,7 @@ def test_saved_and_loaded_it_answers_the_same(fitted, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("options", [
-    {"level": "sentences"}, {"scheme": "bio", "cell": "GRU"}, {"kinds": False, "shape_size": 0},
+    {"level": "paragraphs"}, {"scheme": "bio", "cell": "GRU"}, {"kinds": False, "shape_size": 0},
     {"character_size": 0, "trigram_size": 5, "plan": {"average": 0.9}},
 ])  # fmt: skip
 def test_options(options, tmp_path) -> None:
@@ -83,6 +87,51 @@ def test_a_resumed_training_has_the_same_bits(tmp_path) -> None:
     KeyTerms(**{**SMALL, **steps, "steps": 12}).fit(*data, out=tmp_path / "m", progress=False)
     again = KeyTerms(**{**SMALL, **steps, "steps": 12}).fit(*data, out=tmp_path / "m", resume=True, progress=False)
     assert again.predict(data[0]) == whole.predict(data[0])
+
+
+def test_sentences_hold_no_term_that_they_part() -> None:
+    [document] = documents_of([("By U. Eco. Oak trees", [(3, 9, "A"), (11, 14, "A"), (11, 20, "B")])])
+    [whole] = parted(document, "paragraphs", kinds=True, labelled=True)
+    assert whole.tags == ("O", "B-A", "I-A", "I-A", "O", "B-B", "I-B")
+    sentences = parted(document, "sentences", kinds=False, labelled=True)
+    assert [s.words for s in sentences] == [("By", "U", "."), ("Eco", "."), ("Oak", "trees")]
+    assert [s.tags for s in sentences] == [("O",) * 3, ("O",) * 2, ("B-term", "I-term")]
+    asked = parted(document, "sentences", kinds=True, labelled=False)
+    assert [s.words for s in asked] == [s.words for s in sentences] and asked[0].tags is None
+
+
+@pytest.mark.parametrize(("scheme", "letters"), [("bio", "BI"), ("bioes", "BIES")])
+def test_probabilities_of_spans_are_those_of_all_taggings(scheme, letters) -> None:
+    torch.manual_seed(4)
+    steps, tags = 4, ["O", *(f"{letter}-{kind}" for kind in "xy" for letter in letters)]
+    crf, scores = CRF(len(tags), torch.from_numpy(may_follow(tags, scheme))), torch.randn(steps + 2, 1, len(tags))
+    torch.nn.init.normal_(crf.transitions)
+    lengths, paths = torch.tensor([steps]), torch.tensor(list(itertools.product(range(len(tags)), repeat=steps)))
+    losses = crf(scores[:steps].expand(-1, len(paths), -1), paths.T, lengths.expand(len(paths))).detach()
+    expected, kinds = dict[Any, float](), dict[Any, dict[str, float]]()
+    for path, probability in zip(paths.tolist(), (-losses).exp().tolist(), strict=True):
+        for start, end, kind in spans(to_bio([tags[number] for number in path])):
+            expected[start, end] = expected.get((start, end), 0) + probability
+            by_kind = kinds.setdefault((start, end), {})
+            by_kind[kind] = by_kind.get(kind, 0) + probability
+    marginals, moves = (tensor[:steps, 0].numpy() for tensor in crf.chain(scores, lengths))
+    found = likely(marginals, moves, tags, 0.01)
+    assert len(found) > 1 and found == sorted(found, key=lambda term: -term[1])
+    for (start, end, kind), probability in found:
+        assert probability == pytest.approx(expected[start, end], abs=3e-3)  # kinds that are negligible are left out
+        assert kind == max(kinds[start, end], key=lambda kind: kinds[start, end][kind])
+    taken = {place for (start, end, _), _ in found for place in range(start, end)}
+    left = {place: value for place, value in expected.items() if value > 0.014 and taken.isdisjoint(range(*place))}
+    assert not left and max(found, key=lambda term: term[1])[1] == pytest.approx(max(expected.values()), abs=3e-3)
+
+
+def test_a_higher_threshold_gives_the_surest_alone(fitted) -> None:
+    texts, _ = grammar(20, seed=5)
+    was, low = fitted.network_.threshold, fitted.predict(texts)
+    fitted.network_.threshold = 0.9
+    high = fitted.predict(texts)
+    fitted.network_.threshold = was
+    assert high == [[term for term in row if term.score >= 0.9] for row in low]
 
 
 def test_figures_count_every_marked_term() -> None:
@@ -122,6 +171,8 @@ def test_bad_input(fitted) -> None:
         KeyTerms(**{**SMALL, "scheme": "plain"}).fit(texts, labels, progress=False)
     with pytest.raises(RecellError, match="members"):
         KeyTerms(**{**SMALL, "members": 0}).fit(texts, labels, progress=False)
+    with pytest.raises(RecellError, match="threshold"):
+        KeyTerms(**{**SMALL, "threshold": 1.0}).fit(texts, labels, progress=False)
     with pytest.raises(ModelError, match="not trained"):
         KeyTerms().predict(texts)
 
@@ -133,7 +184,7 @@ def test_the_command_line(tmp_path, capsys) -> None:
     data, out = tmp_path / "a.jsonl", tmp_path / "m"
     data.write_text("\n".join(json.dumps({"text": t, "spans": s}) for t, s in zip(texts, labels, strict=True)))
     asked = ["train", "key-terms", str(data), "--out", str(out), "--steps", "3", "--hidden-size", "8", "--quiet"]
-    assert run([*asked, "--set", "members=2", "--set", "level=sentences"]) == 0
+    assert run([*asked, "--set", "members=2", "--set", "level=paragraphs"]) == 0
     assert run(["evaluate", str(out), str(data)]) == 0
     assert "boundary f1" in (said := capsys.readouterr().out) and "marks" in said and "Process" in said
     assert run(["predict", str(out), str(data), "--json"]) == 0

@@ -54,6 +54,17 @@ class CRF(nn.Module):
         with torch.no_grad():
             return _forward_backward(scores, self._masked(), lengths)[1].to(scores.dtype)
 
+    def chain(self, scores: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The marginals (T, N, tags), and (T, N, tags, tags) the probability of the column's tag at t + 1 where the row's is at
+        t: a field is a Markov chain, so that a span's probability is a product of these. 0 from the last step on."""
+        with torch.no_grad():
+            transitions = self._masked()
+            _, marginals, before, after = _forward_backward(scores, transitions, lengths)
+            moves = transitions[: self.tags, : self.tags].double().exp()
+            pairs = before[:, :, :, None] * moves * after[:, :, None]  # (T - 1, N, K, K)
+            steps = pairs / marginals[:-1, :, :, None].clamp(min=torch.finfo(torch.float64).tiny)
+            return marginals, torch.cat([steps, torch.zeros_like(marginals[:1, :, :, None] * moves)])
+
     def decode(self, scores: Tensor, lengths: Tensor) -> list[list[int]]:
         """The best allowed tags of each sentence (Viterbi 1967)."""
         with torch.no_grad():

@@ -1,15 +1,61 @@
-"""Figures of extracted terms beside the marked ones."""
+"""Terms out of the probabilities of tags, and the figures of those found beside those marked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recell.data.key_terms import Document
 from recell.data.tags import Span
 
 Found = Sequence[Span]  # a text's terms, the surest first
 AT = (5, 10)
+Array = NDArray[np.float64]
+_NEGLIGIBLE = 1e-3  # where all spans of a length are rarer than this, no longer ones are looked at
+
+
+def likely(marginals: Array, steps: Array, tags: Sequence[str], threshold: float) -> list[tuple[Span, float]]:
+    """Spans in words, and the probability that just there a term stands, from the surest on: each from `threshold` on that
+    overlaps no surer one; its kind is the most probable there.
+
+    marginals (T, tags), steps (T, tags, tags): a CRF's `chain`. That F1 is the highest where all of at least half that F1's
+    probability are taken: Lipton, Elkan and Naryanaswamy 2014.
+    """
+    places = dict[tuple[int, int], dict[str, float]]()
+    for kind in dict.fromkeys(tag[2:] for tag in tags if tag != "O"):
+        for start, end, probability in _of_kind(marginals, steps, tags, kind):
+            places.setdefault((start, end), {})[kind] = probability
+    kept, free = list[tuple[Span, float]](), np.ones(len(marginals), bool)
+    sure = {place: sum(by_kind.values()) for place, by_kind in places.items()}
+    for start, end in sorted((place for place in sure if sure[place] >= threshold), key=lambda place: (-sure[place], place)):
+        if free[start:end].all():
+            free[start:end] = False
+            by_kind = places[start, end]
+            kept.append(((start, end, max(by_kind, key=lambda kind: by_kind[kind])), sure[start, end]))
+    return kept
+
+
+def _of_kind(marginals: Array, steps: Array, tags: Sequence[str], kind: str) -> Iterable[tuple[int, int, float]]:
+    """Each span of a kind whose probability is not negligible."""
+    number = {tag[0]: place for place, tag in enumerate(tags) if tag[2:] == kind or tag == "O"}
+    before, goes_on = number["B"], marginals[:, number["B"]]  # the probability that a term from here on has not ended
+    if "S" in number:
+        yield from _spans(marginals[:, number["S"]], 1)
+    for length in range(1, len(marginals) + 1):
+        at = steps[length - 1 :, before]  # from the last word so far to the next
+        more = at[:, number["I"]]
+        yield from _spans(goes_on * at[:, number["E"]], length + 1) if "E" in number else _spans(goes_on * (1 - more), length)
+        before, goes_on = number["I"], (goes_on * more)[:-1]
+        if not len(goes_on) or goes_on.max() < _NEGLIGIBLE:
+            return
+
+
+def _spans(probabilities: Array, length: int) -> Iterable[tuple[int, int, float]]:
+    for start in np.flatnonzero(probabilities >= _NEGLIGIBLE).tolist():
+        yield start, start + length, float(probabilities[start])
 
 
 def figures(documents: Sequence[Document], truth: Sequence[Set[Span]], found: Sequence[Found]) -> dict[str, float]:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from recell.data.key_terms import (
@@ -30,26 +29,26 @@ from recell.data.key_terms import (
     unmarked_of,
 )
 from recell.data.sentences import Sentence
-from recell.data.tags import of_spans, spans
+from recell.data.tags import Span, of_spans
 from recell.errors import DataError, ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
 from recell.nn.crf import combined
 from recell.tasks import tagger
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
-from recell.tasks._terms import figures, table
+from recell.tasks._terms import figures, likely, table
 from recell.tasks._words import WordOptions
 from recell.tasks.tagger import TagCodec, TagNetwork
 from recell.training import Loss
+from recell.training.loop import check_number
 
 LEVELS = ("paragraphs", "sentences")
 SCHEMES = ("bio", "bioes")
 ANY = "term"  # the kind of every term where kinds are not learnt
-Part = tuple[list[int], NDArray[np.float32]]  # a sequence's tags, and the probability of each
-Answer = list[Part]
+Answer = list[list[tuple[Span, float]]]  # of each part: terms in words, and how probable each is
 
 
 class Term(NamedTuple):
-    """A term that was found: first character, the character after the last, kind, and the mean probability of its tags."""
+    """A term that was found: first character, the character after the last, kind, the probability that one stands just there."""
 
     start: int
     end: int
@@ -89,9 +88,8 @@ class KeyTermCodec:
         """The terms of an answer, the surest first."""
         words = cut(example.text)
         found = list[Term]()
-        for (first, _), (path, sure) in zip(self._cuts(example, words), answer, strict=True):
-            for start, end, kind in spans(self.tagging.names(path)):
-                score = float(sure[start:end].mean())
+        for (first, _), part in zip(self._cuts(example, words), answer, strict=True):
+            for (start, end, kind), score in part:
                 found.append(Term(words[first + start][0], words[first + end - 1][1], kind, score))
         return sorted(found, key=lambda term: (-term.score, term.start))
 
@@ -116,11 +114,14 @@ def parted(document: Document, level: str, *, kinds: bool, labelled: bool) -> li
 
 
 class KeyTermNetwork(SequenceNetwork):
-    """One tagger's network, or several that learn side by side and vote: their scores and transitions are averaged."""
+    """One tagger's network, or several that learn side by side and vote: their scores and transitions are averaged.
 
-    def __init__(self, members: Iterable[TagNetwork]) -> None:
+    `answer` gives the terms of at least the probability `threshold`.
+    """
+
+    def __init__(self, members: Iterable[TagNetwork], tags: Sequence[str], threshold: float) -> None:
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members, self.tags, self.threshold = nn.ModuleList(members), tags, threshold
 
     def loss(self, batch: Batch) -> Loss:
         losses = [member.loss(batch) for member in self._networks()]  # each learns by itself
@@ -130,8 +131,9 @@ class KeyTermNetwork(SequenceNetwork):
         networks, lengths = self._networks(), batch["lengths"]
         scores = torch.stack([network.scores(batch)[0] for network in networks]).mean(0)
         crf = combined([network.crf for network in networks if network.crf is not None])
-        paths, marginals = crf.decode(scores, lengths), crf.marginals(scores, lengths).cpu().numpy()
-        found: list[Part] = [(path, marginals[np.arange(len(path)), n, path]) for n, path in enumerate(paths)]
+        marginals, steps = (tensor.cpu().numpy() for tensor in crf.chain(scores, lengths))
+        rows = enumerate(lengths.tolist())
+        found = [likely(marginals[:length, n], steps[:length, n], self.tags, self.threshold) for n, length in rows]
         ends = np.cumsum([0, *batch["parts"].tolist()])
         return [found[first:last] for first, last in zip(ends[:-1], ends[1:], strict=True)]
 
@@ -146,22 +148,23 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
     Terms are made to fit words and one another as `recell.data.key_terms` says: edges move outward, of overlapping terms the
     longest is learnt. What is measured are all marked terms, so that those which tags cannot hold count as missed.
 
-    ``level``: the network reads whole "paragraphs", or "sentences" one by one. ``scheme`` "bio" or "bioes". ``kinds=False``
+    ``level``: the network reads "sentences" one by one, or whole "paragraphs". ``scheme`` "bio" or "bioes". ``kinds=False``
     learns where terms are and not of what kind: every term found or marked is then a "term", and `typed_f1` says the same as
-    `boundary_f1`. ``members`` networks learn side by side and vote. The score of a term is the mean probability of its tags.
+    `boundary_f1`. ``members`` networks learn side by side and vote. The score of a term is the probability, by the field's
+    marginals, that a term stands just there; those of at least ``threshold`` come out, and none that overlaps a surer one.
     Words are features as in `Tagger`. ``boundary_f1``: both ends right; ``f1_at_5``, ``f1_at_10``: of the surest 5 and 10
     distinct strings of a text.
     """
 
     def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1, bidirectional: bool = True,
                  sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), dropout: float = 0.5,
-                 level: str = "paragraphs", scheme: str = "bioes", kinds: bool = True, members: int = 1, word_size: int = 50,
-                 character_size: int = 25, trigram_size: int = 0, shape_size: int = 10, vectors: str | None = None,
-                 lowercase: bool = True, minimum_count: int = 1, unknown_rate: float = 0.2, batch_size: int = 8,
-                 steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
-                 validation_fraction: float = 0.1, patience: int | None = None, plan: Mapping[str, Any] | None = None,
-                 seed: int = 0, threads: int | None = None, device: str = "cpu", backend: str = "auto",
-                 stream: bool = False) -> None:  # fmt: skip
+                 level: str = "sentences", scheme: str = "bioes", kinds: bool = True, members: int = 1, threshold: float = 0.2,
+                 word_size: int = 50, character_size: int = 25, trigram_size: int = 0, shape_size: int = 10,
+                 vectors: str | None = None, lowercase: bool = True, minimum_count: int = 1, unknown_rate: float = 0.2,
+                 batch_size: int = 4, steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw",
+                 learning_rate: float = 3e-3, validation_fraction: float = 0.1, patience: int | None = None,
+                 plan: Mapping[str, Any] | None = None, seed: int = 0, threads: int | None = None, device: str = "cpu",
+                 backend: str = "auto", stream: bool = False) -> None:  # fmt: skip
         self.cell = cell
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -173,6 +176,7 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         self.scheme = scheme
         self.kinds = kinds
         self.members = members
+        self.threshold = threshold
         self.word_size = word_size
         self.character_size = character_size
         self.trigram_size = trigram_size
@@ -212,6 +216,9 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         for name, choices in (("level", LEVELS), ("scheme", SCHEMES)):
             if getattr(self, name) not in choices:
                 raise RecellError(unknown(name, str(getattr(self, name)), choices))
+        if not 0 < check_number("threshold", self.threshold) < 1:
+            said = "threshold is a probability above 0 and below 1"
+            raise RecellError(message(said, came=self.threshold, write="threshold=0.2"))
         if cell.brings_output and (self.bidirectional or self.num_layers > 1):
             raise RecellError(message(f"{cell.name} brings its own output layer", write="bidirectional=False, num_layers=1"))
         return cell
@@ -242,7 +249,8 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         return KeyTermCodec(tagging, kinds=bool(described["kinds"]), level=str(described["level"]))
 
     def _build(self, cell: Cell, codec: Any) -> KeyTermNetwork:
-        return KeyTermNetwork(self._member(cell, codec.tagging) for _ in range(self.members))
+        members = (self._member(cell, codec.tagging) for _ in range(self.members))
+        return KeyTermNetwork(members, codec.tagging.tags, self.threshold)
 
     def _member(self, cell: Cell, tagging: TagCodec) -> TagNetwork:
         assert tagging.table is not None
