@@ -54,7 +54,7 @@ def show_mistakes(task: Captioner, asked: np.ndarray, truth: list[str]) -> None:
     """What is written for images that are hard, the best three of a beam search with their probabilities."""
     wrong = [n for n, (name, answer) in enumerate(zip(truth, task.predict(asked), strict=True)) if name != answer][:3]
     for n, found in zip(wrong, task.beams(asked[wrong], width=3), strict=True):
-        print(f"a {truth[n]} that is misread: " + ", ".join(f"{text} {np.exp(log):.2f}" for text, log in found))
+        print(f"{truth[n]!r}, misread: " + ", ".join(f"{text} {np.exp(log):.2f}" for text, log in found))
 
 
 def digits(path: Path, most: int | None) -> tuple[np.ndarray, list[str]]:

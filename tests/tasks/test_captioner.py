@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,20 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert set(json.loads(capsys.readouterr().out)) == {"loss", "exact_match", "character_error_rate"}
     assert run(["predict", str(model), str(path), "--json"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 60
+    assert run(["evaluate", str(model), str(path)]) == 0
+    wrong = re.findall(r"^(low|mid|highest) .* (\d+)$", capsys.readouterr().out, re.MULTILINE)
+    assert wrong and sum(int(times) for _, times in wrong) <= 60
+
+
+def test_a_file_in_a_stream(tmp_path: Path) -> None:
+    x, y = vectors(80)
+    path = tmp_path / "captions.jsonl"
+    rows = [json.dumps({"vector": value.tolist(), "text": text}) for value, text in zip(x, y, strict=True)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    task = Captioner(**SMALL, stream=True, validation_fraction=0.0).fit(path, progress=False)
+    assert task.evaluate(path)["exact_match"] > 0.95
+    with pytest.raises(RecellError, match="held out by a file of its own"):
+        Captioner(**SMALL, stream=True).fit(path, progress=False)
 
 
 def test_it_is_an_estimator_for_searches() -> None:

@@ -35,8 +35,8 @@ class FrameFile:
 
     def __init__(self, path: str | Path, *, keys: int = 88) -> None:
         name, mark, split = str(path).rpartition("#")
-        self._named = mark and not Path(path).exists()
-        self.path, self.split = (Path(name), split) if self._named else (Path(path), None)
+        named = mark and Path(split).name == split and not Path(path).exists()  # a file's own name may hold a #
+        self.path, self.split = (Path(name), split) if named else (Path(path), None)
         self._keys = keys
         self._count: int | None = None
 

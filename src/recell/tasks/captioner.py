@@ -6,6 +6,7 @@ An encoder reads the whole, its code starts a recurrent decoder (Sutskever et al
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -34,6 +35,7 @@ from recell.training.loop import check_number
 
 FEEDS = ("state", "input", "both")
 _NEVER = (PADDING, UNKNOWN, START)  # what a caption never says
+_SHOWN = 10  # mistakes that a report lists
 _ASKED = 256  # examples that `generate` and `beams` read at a time
 Memory = tuple[Tensor, dict[str, Tensor]]  # what a decoder goes on from: the code (N, size), and the states (layers, N, size)
 
@@ -61,20 +63,18 @@ class CaptionCodec:
     def learn(cls, examples: Source[Captioned], *, level: Level, minimum_count: int) -> CaptionCodec:
         """Vocabulary, shape and scale of the training examples."""
         shape, count, total, squares = None, 0, np.zeros(()), np.zeros(())
-        longest, texts = 0, list[str]()
         for example in examples:
             shape = shape or example.value.shape
             _check_shape(example, shape)
             value = example.value.astype(np.float64)
             count, total, squares = count + 1, total + value, squares + value**2
-            texts.append(example.text or "")
-            longest = max(longest, len(tokenize(texts[-1], level)))
         assert shape is not None
         mean, square = (part.mean() if len(shape) == 2 else part for part in (total / count, squares / count))
         variance = np.maximum(square - mean**2, 0)
         deviation = np.where(variance > 1e-12 * square, np.sqrt(variance), 1)
-        symbols = (symbol for text in texts for symbol in tokenize(text, level))
-        vocabulary = Vocabulary.of_tokens(symbols, level=level, minimum_count=minimum_count)
+        cut = (tokenize(example.text or "", level) for example in examples)
+        vocabulary = Vocabulary.of_tokens((symbol for row in cut for symbol in row), level=level, minimum_count=minimum_count)
+        longest = max(len(tokenize(example.text or "", level)) for example in examples)
         return cls(vocabulary, shape, np.asarray(mean, np.float32), np.asarray(deviation, np.float32), longest)
 
     def encode(self, example: Captioned, *, labelled: bool) -> Item:
@@ -274,6 +274,19 @@ class Captioner(SequenceTask[Captioned, Item]):
         network, codec = self._decoder()
         rows = self._asked(data, lambda values: network.beams(values, width, length_penalty))
         return [[(codec.vocabulary.decode(one.tokens), one.log_probability) for one in row] for row in rows]
+
+    def report(self, data: Any, labels: Any = None) -> str:
+        """The mistakes that are made most often: the true caption, what was written, and how often."""
+        network, codec = self._decoder()
+        examples = list(self._labelled(data, labels))
+        with self._thread_count():
+            answers, _ = self._answers(network, codec, examples, labelled=True)
+        pairs = ((str(example.text), codec.vocabulary.decode(row)) for example, row in zip(examples, answers, strict=True))
+        wrong = Counter((truth, said) for truth, said in pairs if truth != said).most_common(_SHOWN)
+        rows = [("true", "written", "times"), *((truth, said, str(times)) for (truth, said), times in wrong)]
+        widths = [max(len(row[place]) for row in rows) for place in range(2)]
+        shown = [f"{truth:<{widths[0]}}  {said:<{widths[1]}}  {times:>5}" for truth, said, times in rows]
+        return "\n".join(shown) if wrong else ""
 
     def _asked(self, data: Any, ask: Any) -> list[Any]:
         network, codec = self._decoder()
