@@ -97,6 +97,24 @@ def test_large_scores_stay_finite() -> None:
     assert torch.isfinite(loss).all() and torch.isfinite(scores.grad).all() and torch.isfinite(crf.transitions.grad).all()
 
 
+def test_where_only_the_unlikely_is_allowed() -> None:
+    crf = field(ALLOWED)
+    scores = (torch.randn(6, 3, 3, dtype=D) * 1000).requires_grad_()
+    tags, lengths = torch.zeros(6, 3, dtype=torch.long), torch.tensor([6, 2, 4])
+    loss = crf(scores, tags, lengths)
+    expected = torch.stack([
+        torch.logsumexp(torch.stack(list(table.values())), 0) - table[(0,) * int(n)]
+        for table, n in zip(by_definition(crf, scores, lengths), lengths, strict=True)
+    ])  # fmt: skip
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-8)
+    (found,) = torch.autograd.grad(loss.sum(), scores, retain_graph=True)
+    (wanted,) = torch.autograd.grad(expected.sum(), scores)
+    torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-8)
+    marginals = crf.marginals(scores, lengths)
+    inside = torch.arange(6)[:, None] < lengths
+    torch.testing.assert_close(marginals.sum(2), inside.to(D))
+
+
 def test_decoding_obeys_the_scheme_whatever_the_scores() -> None:
     names = ["O", *[f"{letter}-{kind}" for letter in "BIES" for kind in "xy"]]
     crf = CRF(len(names), torch.from_numpy(may_follow(names, "bioes")))

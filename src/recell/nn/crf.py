@@ -46,13 +46,21 @@ class CRF(nn.Module):
         is not allowed has a large finite loss.
         """
         transitions = self._masked()
-        partition = _LogPartition.apply(scores, transitions, lengths)
+        partition: Any = _LogPartition.apply(scores, transitions, lengths)
+        if not torch.isfinite(partition).all():
+            partition = _in_logarithms(scores, transitions, lengths)
         return partition - _path_score(scores, transitions, tags, lengths)
 
     def marginals(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The probability of each tag at each step, (T, N, tags); 0 beyond a length."""
+        transitions = self._masked().detach()
         with torch.no_grad():
-            return _forward_backward(scores, self._masked(), lengths)[1].to(scores.dtype)
+            found = _forward_backward(scores, transitions, lengths)[1]
+        if not torch.isfinite(found).all():
+            with torch.enable_grad():
+                free = scores.detach().requires_grad_()
+                (found,) = torch.autograd.grad(_in_logarithms(free, transitions, lengths).sum(), free)
+        return found.to(scores.dtype)
 
     def chain(self, scores: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The marginals (T, N, tags), and (T, N, tags, tags) the probability of the column's tag at t + 1 where the row's is at
@@ -145,11 +153,23 @@ class _LogPartition(torch.autograd.Function):
         return (marginals * weight).to(transitions.dtype), moved.to(transitions.dtype), None
 
 
+def _in_logarithms(scores: Tensor, transitions: Tensor, lengths: Tensor) -> Tensor:
+    """The log partition (N,) where probabilities leave float64's range: slower, step by step, differentiated by autograd."""
+    steps, _, count = scores.shape
+    transitions, inner = transitions.double(), transitions[:count, :count].double()
+    alpha = transitions[count, :count] + scores[0].double()  # (N, K)
+    for t in range(1, steps):
+        ahead = torch.logsumexp(alpha[:, :, None] + inner, 1) + scores[t].double()
+        alpha = torch.where((lengths > t)[:, None], ahead, alpha)
+    return torch.logsumexp(alpha + transitions[:count, count + 1], 1).to(scores.dtype)
+
+
 def _forward_backward(scores: Tensor, transitions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The log partition (N,), the marginals of tags (T, N, K), and two factors (T - 1, N, K) of those of neighbours.
 
     In probabilities of float64, scaled at every step, so that a step is one matrix product; what lies 700 nats below the best
-    counts as 0. The marginal of the pair i, j at t is before[t, i] * exp(transitions[i, j]) * after[t, j].
+    counts as 0, and where nothing else is allowed the results are no numbers. The marginal of the pair i, j at t is
+    before[t, i] * exp(transitions[i, j]) * after[t, j].
     """
     steps, rows, count = scores.shape
     inside = (torch.arange(steps, device=scores.device)[:, None] < lengths)[:, :, None]  # (T, N, 1)

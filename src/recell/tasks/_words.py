@@ -22,6 +22,7 @@ from recell.data.vocabulary import UNKNOWN, Vocabulary
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.tasks._inputs import START
 from recell.tasks._trained import check_count
 from recell.training.loop import check_number
 
@@ -129,6 +130,9 @@ class WordFeatures(nn.Module):
         if table.shapes is not None:
             self.shapes = nn.Embedding(len(table.shapes), shape_size)
             self.width += shape_size
+        for vectors in (self.words, self.characters, self.trigrams, self.shapes):
+            if vectors is not None:
+                nn.init.normal_(vectors.weight, std=START)
 
     def forward(self, batch: Batch) -> Tensor:
         """(T, N, width) of a WordTable's batch."""
