@@ -16,7 +16,7 @@ from recell.tasks import Tagger
 
 CITIES = ("Taipei", "New York", "Rome", "Kiel", "San Jose")
 SMALL: dict[str, Any] = {"hidden_size": 16, "word_size": 12, "character_size": 4, "dropout": 0.1, "threads": 1, "batch_size": 8,
-                         "epochs": 12, "learning_rate": 0.02}  # fmt: skip
+                         "epochs": 25, "learning_rate": 0.02}  # fmt: skip
 
 
 def grammar(count: int, seed: int = 0) -> tuple[list[list[str]], list[tuple[list[str], str]]]:
