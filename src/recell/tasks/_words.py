@@ -112,7 +112,8 @@ class WordFeatures(nn.Module):
     """
 
     def __init__(self, table: WordTable, cell: Cell, *, word_size: int, character_size: int, trigram_size: int,
-                 shape_size: int, unknown_rate: float, backend: str, sizes: Mapping[str, int] | None = None) -> None:
+                 shape_size: int, unknown_rate: float, backend: str, sizes: Mapping[str, int] | None = None,
+                 start: float = START) -> None:
         super().__init__()
         self.unknown_rate = unknown_rate
         self.words = nn.Embedding(len(table.words), word_size)
@@ -132,7 +133,7 @@ class WordFeatures(nn.Module):
             self.width += shape_size
         for vectors in (self.words, self.characters, self.trigrams, self.shapes):
             if vectors is not None:
-                nn.init.normal_(vectors.weight, std=START)
+                nn.init.normal_(vectors.weight, std=start)
 
     def forward(self, batch: Batch) -> Tensor:
         """(T, N, width) of a WordTable's batch."""
@@ -180,6 +181,7 @@ class WordOptions:
     minimum_count: int
     unknown_rate: float
     backend: str
+    _start: float = START  # deviation of fresh vectors
     _vectors: Mapping[str, NDArray[np.float32]] = {}  # pretrained, between reading them and building the network
 
     def _check_words(self) -> None:
@@ -204,7 +206,7 @@ class WordOptions:
         letters, sizes = (cells.get("LSTM"), None) if cell.brings_output else (cell, self.sizes)
         features = WordFeatures(table, letters, word_size=self.word_size, character_size=self.character_size,
                                 trigram_size=self.trigram_size, shape_size=self.shape_size, unknown_rate=self.unknown_rate,
-                                backend=self.backend, sizes=sizes)  # fmt: skip
+                                backend=self.backend, sizes=sizes, start=self._start)  # fmt: skip
         features.take_vectors(table, self._vectors)
         return features
 
