@@ -31,7 +31,8 @@ def outcome(module: torch.nn.Module, embedding: torch.Tensor | None, run) -> dic
     y, state = run()
     total = sum((v * torch.linspace(-1, 2, v.numel(), dtype=D).reshape(v.shape)).sum() for v in (y, *state.values())
                 if v.is_floating_point())  # fmt: skip
-    total.backward()
+    if total.requires_grad:  # not where every parameter is frozen, as a reservoir's are
+        total.backward()
     found = {"y": y.detach(), **{f"last {k}": v.detach() for k, v in state.items()}}
     found |= {f"d {name}": p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
     return found | ({} if embedding is None else {"d embedding": embedding.grad.clone()})
