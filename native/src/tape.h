@@ -113,6 +113,7 @@ template <class T> class Tape {
     std::vector<int64_t>& words() { return words_[pass_]; }
 
     void append(const void* from, size_t count) {
+        if (count == 0) return;  // from may be null: a sum without products
         const size_t at = words().size();
         words().resize(at + count);
         std::memcpy(words().data() + at, from, count * sizeof(Word));
