@@ -4,7 +4,7 @@ torch's products run in MKL, which on other makers' processors chooses slower co
 into the process, whose `mkl_serv_intel_cpu_true` returns 1, makes it choose as on Intel's: torch's best, which no user has
 unless they do the same. Otherwise as in `training`: three processes with both sides in each, the middle one shown.
 
-Promised is that no row falls below 1.1. `bound` is the ratio that no kernel of these products can pass.
+Promised is that no row falls below 1.1. `around`, `bound` and `needs` are as in `training`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,20 @@ AT_LEAST = 1.1
 
 
 def rows(options: Options) -> Iterator[Row]:
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None or not sys.platform.startswith("linux"):
+    found = compiler()
+    if found is None:
         yield {"what": "all shapes", "beside": "torch.nn, MKL preload", "its ms": "not measured: needs Linux and a C compiler"}
         return
     with tempfile.TemporaryDirectory() as folder:
-        environment = {"LD_PRELOAD": str(preload(compiler, Path(folder)))}
+        environment = {"LD_PRELOAD": str(preload(found, Path(folder)))}
         for shape in training.PROMISED:
             for row in training.measure(shape, [AT_LEAST] * len(KINDS), options.threads, environment):
                 yield row | {"beside": "torch.nn, MKL preload"}
+
+
+def compiler() -> str | None:
+    """A C compiler where a library can be preloaded."""
+    return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None) if sys.platform.startswith("linux") else None
 
 
 def preload(compiler: str, folder: Path) -> Path:
