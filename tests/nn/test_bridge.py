@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 import recell.nn as rnn
 from recell import cell, dropout, tanh
 from recell.errors import RecellError, ShapeError
-from recell.nn import bridge
+from recell.nn import derivatives
 
 D = torch.float64
 
@@ -123,9 +123,9 @@ def test_checkpointing_gives_the_same_and_drops_the_stash(name, agree, gradients
     torch.manual_seed(5)
     expected = gradients(module(x), inputs)
     torch.manual_seed(5)
-    before = len(bridge._boxes)
+    before = len(derivatives._boxes)
     outputs = checkpoint(module, x, use_reentrant=False)
-    assert len(bridge._boxes) == before
+    assert len(derivatives._boxes) == before
     agree(gradients(outputs, inputs), expected)
 
 
@@ -150,15 +150,15 @@ def test_saved_tensors_may_be_moved_away(agree, gradients):
 def test_the_stash_is_freed_with_its_graph():
     module, x = small("LSTM"), torch.randn(5, 2, 2, dtype=D)
     gc.collect()
-    before = len(bridge._boxes)
+    before = len(derivatives._boxes)
     gc.disable()  # freed by counting references, not by a later sweep
     try:
         module(x)[0].sum().backward()
-        assert len(bridge._boxes) == before
+        assert len(derivatives._boxes) == before
         outputs = module(x)
-        assert len(bridge._boxes) == before + 1
+        assert len(derivatives._boxes) == before + 1
         del outputs
-        assert len(bridge._boxes) == before
+        assert len(derivatives._boxes) == before
     finally:
         gc.enable()
 

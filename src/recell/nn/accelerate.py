@@ -7,8 +7,8 @@ from typing import TypeVar
 from torch import nn
 
 from recell.errors import DataError
-from recell.nn.bridge import KERNEL_DTYPES
 from recell.nn.convert import DROP_INS, arguments_of
+from recell.nn.tensors import KERNEL_DTYPES
 
 Model = TypeVar("Model", bound=nn.Module)
 _TORCH_ONLY = ("_flat_weights", "_flat_weights_names", "_flat_weight_refs", "_all_weights")

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recell.errors import ShapeError
-from recell.nn.bridge import Streams, active_rows, name_of
+from recell.nn.calls import Streams, active_rows
+from recell.nn.tensors import name_of
 
 Lengths = Tensor | Sequence[int]
 

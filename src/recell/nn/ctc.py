@@ -14,7 +14,7 @@ from torch.overrides import has_torch_function_variadic
 from recell.compiler.backends.cpu.ctc import Sequences
 from recell.compiler.backends.cpu.ctc import ctc_loss as run_kernel
 from recell.errors import DataError, RecellError, ShapeError, message
-from recell.nn.bridge import KERNEL_DTYPES, name_of, plain
+from recell.nn.tensors import KERNEL_DTYPES, name_of, plain
 
 _REDUCTIONS = ("mean", "sum", "none")
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)

@@ -13,8 +13,10 @@ from recell.errors import DataError, ShapeError
 from recell.language.cell import Cell
 from recell.nn import between
 from recell.nn.batch import Batch, Lengths, checked_tensor, enter
-from recell.nn.bridge import Packing, Place, Runner, Way
+from recell.nn.bridge import Runner
+from recell.nn.calls import Place, Way
 from recell.nn.init import Init, fill_
+from recell.nn.packing import Packing
 from recell.nn.projection import Projection
 
 Output = Tensor | PackedSequence | tuple[Tensor, Tensor] | tuple[PackedSequence, PackedSequence]

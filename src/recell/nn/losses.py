@@ -14,8 +14,9 @@ from torch.overrides import has_torch_function_variadic
 from recell.compiler.backends.cpu.loss import Layer, Losses
 from recell.compiler.backends.cpu.loss import linear_cross_entropy as run_kernel
 from recell.errors import DataError, RecellError, ShapeError, message
-from recell.nn.bridge import KERNEL_DTYPES, gradients_of, name_of, plain
 from recell.nn.ctc import ctc_loss
+from recell.nn.derivatives import gradients_of
+from recell.nn.tensors import KERNEL_DTYPES, name_of, plain
 
 __all__ = ["ctc_loss", "linear_cross_entropy"]
 

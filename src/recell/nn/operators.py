@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recell.nn import bridge
-from recell.nn.bridge import Place, Runner, Streams
+from recell.nn.bridge import Runner, runner_of
+from recell.nn.calls import Place, Streams, kernel_call
+from recell.nn.derivatives import gradients_of, held, hold
+from recell.nn.tensors import apart, plain
 
 _STREAMS = "Tensor? lengths, Tensor? mask, Tensor? reset, Tensor? elapsed, Tensor? seed, Tensor? rows"
 _PLACE = "int layer, int direction, bool reverse"
@@ -34,24 +36,24 @@ def _streams(lengths: Tensor | None, mask: Tensor | None, reset: Tensor | None, 
 
 def _forward(plan: str, x: Tensor, states: list[Tensor], parameters: list[Tensor], *options: Any) -> list[Tensor]:
     *streams, layer, direction, reverse, save, input_gradient = options
-    runner, streams = bridge.runner_of(plan), _streams(*streams)
-    kernel = runner.kernel(x, streams, input_gradient)
+    runner, streams = runner_of(plan), _streams(*streams)
+    kernel = runner.kernels.kernel(x, streams, input_gradient)
     has_backward = _has_backward(runner, x)
     save = save and has_backward
-    result = kernel.forward(runner.call(x, states, parameters, streams, Place(layer, direction, reverse)), save=save)
+    result = kernel.forward(kernel_call(x, states, parameters, streams, Place(layer, direction, reverse)), save=save)
     outputs = [result.y, *result.states]
     if not has_backward:  # torch's own operators give views, and an operator's outputs may share no memory
         outputs = [t.clone() for t in outputs]
-    return [*outputs, bridge.hold(result.saved) if save else torch.empty(0, dtype=torch.int64)]
+    return [*outputs, hold(result.saved) if save else torch.empty(0, dtype=torch.int64)]
 
 
 def _has_backward(runner: Runner, x: Tensor) -> bool:
-    return runner.backend_for(x.dtype, x.device) != "eager"
+    return runner.kernels.backend_for(x.dtype, x.device) != "eager"
 
 
 def _forward_shapes(plan: str, x: Tensor, states: list[Tensor], parameters: list[Tensor],
                     *options: Any) -> list[Tensor]:
-    runner, save = bridge.runner_of(plan), options[-2]
+    runner, save = runner_of(plan), options[-2]
     handle = torch.empty(1 if save and _has_backward(runner, x) else 0, dtype=torch.int64, device="cpu")
     y = x.new_empty((x.shape[0], x.shape[1], runner.output_size))
     return [y, *[x.new_empty((x.shape[1], size)) for size in runner.state_sizes], handle]
@@ -94,16 +96,16 @@ class _Operator(torch.autograd.Function):
 def _backward(plan: str, gradients: list[Tensor], x: Tensor, states: list[Tensor], parameters: list[Tensor],
               outputs: list[Tensor], handle: Tensor, *options: Any) -> list[Tensor]:
     *streams, layer, direction, reverse, input_gradient = options
-    runner, streams, place = bridge.runner_of(plan), _streams(*streams), Place(layer, direction, reverse)
+    runner, streams, place = runner_of(plan), _streams(*streams), Place(layer, direction, reverse)
     if not _has_backward(runner, x):
         return _decomposed(runner, gradients, (x, *states, *parameters), streams, place, create_graph=False)
-    kernel, saved = runner.kernel(x, streams, input_gradient), bridge.held(handle)
+    kernel, saved = runner.kernels.kernel(x, streams, input_gradient), held(handle)
     if saved is None:
-        saved = kernel.forward(runner.call(x, states, parameters, streams, place), save=True).saved
-    found = kernel.backward(saved, bridge.plain(gradients[0]), tuple(bridge.plain(d) for d in gradients[1:]))
+        saved = kernel.forward(kernel_call(x, states, parameters, streams, place), save=True).saved
+    found = kernel.backward(saved, plain(gradients[0]), tuple(plain(d) for d in gradients[1:]))
     dx = x.new_empty(0) if found.x is None else found.x
     frozen = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found.parameters, strict=True)]
-    return [dx, *found.states, *bridge.apart(frozen)]
+    return [dx, *found.states, *apart(frozen)]
 
 
 def _backward_shapes(plan: str, gradients: list[Tensor], x: Tensor, states: list[Tensor], parameters: list[Tensor],
@@ -117,7 +119,7 @@ def _backward_autograd(plan: str, gradients: list[Tensor], x: Tensor, states: li
     inputs = (x, *states, *parameters)
     if torch.is_grad_enabled() and any(t.requires_grad for t in (*gradients, *inputs)):
         streams, place = _streams(*rest[2:8]), Place(*rest[8:11])
-        return _decomposed(bridge.runner_of(plan), gradients, inputs, streams, place, create_graph=True)
+        return _decomposed(runner_of(plan), gradients, inputs, streams, place, create_graph=True)
     with torch._C._AutoDispatchBelowAutograd():
         return torch.ops.recell.backward(plan, gradients, x, states, parameters, *rest)
 
@@ -128,14 +130,14 @@ def _decomposed(runner: Runner, gradients: Sequence[Tensor], inputs: Sequence[Te
     count = len(runner.state_sizes)
 
     def run(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        y, states = runner.decompose(inputs[0], inputs[1: 1 + count], inputs[1 + count:], streams, place)
+        y, states = runner.kernels.decompose(inputs[0], inputs[1: 1 + count], inputs[1 + count:], streams, place)
         return y, *states
 
     with _autograd_on():
         if not create_graph:
             inputs = [t.detach().requires_grad_() for t in inputs]
         needed = [t.requires_grad for t in inputs]
-        found = bridge.gradients_of(run, inputs, needed, gradients, create_graph)
+        found = gradients_of(run, inputs, needed, gradients, create_graph)
     return [torch.zeros_like(t) if g is None else g.contiguous() for t, g in zip(inputs, found, strict=True)]
 
 

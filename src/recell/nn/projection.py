@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from recell.language.cell import Cell
 from recell.language.projected import project_input
-from recell.nn.bridge import Runner, Streams, Way
+from recell.nn.bridge import Runner
+from recell.nn.calls import Streams, Way
 
 # Measured on a Zen 4 with AVX-512 (LSTM of 256 units, 3,200 tokens of 100 symbols): writing and reading the gathered rows costs
 # as much as the products of an input of about 50, and a table of half as many rows as there are tokens costs half of these.

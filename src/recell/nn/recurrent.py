@@ -15,10 +15,10 @@ from recell.errors import CellError, DataError, ShapeError
 from recell.language.cell import Cell
 from recell.nn import between
 from recell.nn.batch import Batch, Lengths
-from recell.nn.bridge import name_of
 from recell.nn.init import Init, fill_, uniform_fan_in_
 from recell.nn.layers import MERGES, Layers, Output, check_state_names
 from recell.nn.projection import gather, is_worth_a_table, projection_of
+from recell.nn.tensors import name_of
 
 State = dict[str, Tensor]
 HiddenSize = int | list[int] | tuple[int, ...]

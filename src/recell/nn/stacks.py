@@ -48,7 +48,7 @@ def stored_shapes(mode: str, input_size: int, hidden_size: int, bias: bool,
 
 @dataclass(frozen=True)
 class Stacks:
-    """A `bridge.Packing`: torch's stored tensors on one side, the cell's parameters in the cell's order on the other."""
+    """A `packing.Packing`: torch's stored tensors on one side, the cell's parameters in the cell's order on the other."""
 
     gates: int
     hidden_size: int

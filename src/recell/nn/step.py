@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from recell.errors import ShapeError
 from recell.language.cell import Cell
 from recell.nn.batch import checked_input
-from recell.nn.bridge import Packing, Place, Runner, Streams
+from recell.nn.bridge import Runner
+from recell.nn.calls import Place, Streams
 from recell.nn.init import Init
 from recell.nn.layers import by_name, check_state_names, draw_seed, enter_state, fill_named, leave_state
+from recell.nn.packing import Packing
 from recell.nn.recurrent import as_cell, initialise, make_parameters
 
 

@@ -1,0 +1,136 @@
+"""How torch differentiates a kernel: a node of its graph, the stash that hangs on it, and derivatives of derivatives."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recell.compiler.build import Forward, backward_all, forward_all
+from recell.nn.calls import Place, Streams, kernel_call
+from recell.nn.kernels import Kernels
+from recell.nn.packing import Packing
+from recell.nn.tensors import T, apart, plain
+
+
+class Sequences(torch.autograd.Function):
+    """A kernel's forward and backward passes, of one way through x or of several, as one node of torch's graph.
+
+    `tensors` are, way by way, the initial states and the stored parameters; the outputs, way by way, y and the new states.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, kernels: Kernels, packing: Packing, streams: Streams, places: tuple[Place, ...], x: Tensor,
+                *tensors: Tensor) -> Any:
+        ctx.kernels, ctx.packing, ctx.streams, ctx.places = kernels, packing, streams, places
+        ctx.kernel = kernels.kernel(x, streams, ctx.needs_input_grad[4])
+        found = _run_kernel(ctx, x, tensors)
+        # Aliases: the stash may hold the tensors themselves, and an output that its own node holds is never freed.
+        outputs = tuple([t.detach() for one in found for t in (one.y, *one.states)])
+        ctx.save_for_backward(x, *tensors, *outputs, hold([one.saved for one in found]))
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        packing: Packing = ctx.packing
+        x, *tensors, handle = ctx.saved_tensors
+        tensors = tensors[: -len(gradients)]  # the outputs were kept to catch writes in place
+        if torch.is_grad_enabled():
+            return None, None, None, None, *_differentiable_gradients(ctx, gradients, x, tensors)
+        saved = held(handle)
+        if saved is None:
+            saved = [one.saved for one in _run_kernel(ctx, x, tensors)]
+        given = [[plain(d) for d in share] for share in shares(gradients, len(saved))]
+        found = backward_all(ctx.kernel, saved, [(dy, tuple(dstates)) for dy, *dstates in given])
+        own = [t for one in found for t in (*one.states, *apart(packing.collect(one.parameters)))]
+        return None, None, None, None, _total([one.x for one in found]), *own
+
+
+def shares(tensors: Sequence[T], count: int) -> list[Sequence[T]]:
+    """What belongs to each of `count` ways, of tensors in their order."""
+    length = len(tensors) // count
+    return [tensors[i * length : (i + 1) * length] for i in range(count)]
+
+
+def _total(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """The gradient of an x that several ways read; the kernel's own memory, so that it may be added to."""
+    first, *others = parts
+    for other in others:
+        if first is not None and other is not None:
+            first += other
+    return first
+
+
+def _layer_of(ctx: Any) -> tuple[Kernels, Packing]:
+    return ctx.kernels, ctx.packing
+
+
+def _run_kernel(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> list[Forward]:
+    kernels, packing = _layer_of(ctx)
+    count = len(kernels.cell.states)
+    calls = [kernel_call(x, share[:count], packing.unpack(share[count:]), ctx.streams, place)
+             for share, place in zip(shares(tensors, len(ctx.places)), ctx.places, strict=True)]
+    return forward_all(ctx.kernel, calls, save=True)
+
+
+def _differentiable_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor,
+                              tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients as a graph of torch operators, for a second derivative."""
+    kernels, packing = _layer_of(ctx)
+    count, inputs = len(kernels.cell.states), (x, *tensors)
+
+    def run(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        outputs: list[Tensor] = []
+        for share, place in zip(shares(inputs[1:], len(ctx.places)), ctx.places, strict=True):
+            y, states = kernels.decompose(inputs[0], share[:count], packing.unpack(share[count:]), ctx.streams, place)
+            outputs += y, *states
+        return outputs
+
+    return gradients_of(run, inputs, ctx.needs_input_grad[4:], gradients, create_graph=True)
+
+
+class _Box(np.ndarray[Any, Any]):
+    """One number in memory that a tensor can own, with a kernel's stash hanging on it."""
+
+    saved: Any
+
+
+_boxes: WeakValueDictionary[int, _Box] = WeakValueDictionary()
+_numbers = itertools.count(1)
+
+
+def hold(saved: object) -> Tensor:
+    """A tensor that keeps a kernel's stash alive for as long as its own memory lives.
+
+    Saved as a tensor, the stash obeys whatever torch does with saved tensors: activation checkpointing drops it, and a
+    compiled graph frees it after its last use.
+    """
+    number = next(_numbers)
+    box = np.array([number]).view(_Box)
+    box.saved = saved
+    _boxes[number] = box
+    return torch.from_numpy(box)
+
+
+def held(handle: Tensor) -> Any | None:
+    """The stash behind a handle, or None where the handle was copied and the original is gone."""
+    box = _boxes.get(int(handle))
+    return None if box is None else box.saved
+
+
+def gradients_of(run: Any, inputs: Sequence[Tensor], needed: Sequence[bool], gradients: Sequence[Tensor],
+                 create_graph: bool) -> list[Tensor | None]:
+    """Vector-Jacobian products of `run` at `inputs` by torch's own autograd; None where not needed or not reached."""
+    with torch.enable_grad():
+        # Aliases: the derivative by x must not run through a state that was itself computed from x.
+        aliases = [t.view_as(t) if need else t for t, need in zip(inputs, needed, strict=True)]
+        pairs = [(y, dy) for y, dy in zip(run(aliases), gradients, strict=True) if y.requires_grad]
+        asked = [alias for alias, need in zip(aliases, needed, strict=True) if need]
+        found = iter(torch.autograd.grad([y for y, _ in pairs], asked, [dy for _, dy in pairs],
+                                         create_graph=create_graph, allow_unused=True))
+    return [next(found) if need else None for need in needed]

@@ -1,0 +1,40 @@
+"""What a kernel asks of a tensor: a dtype that it has, memory that lies in order, and nobody who casts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T", Tensor, Tensor | None)
+KERNEL_DTYPES = (torch.float32, torch.float64)
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """`torch.float32` -> "float32"."""
+    return str(dtype).removeprefix("torch.")
+
+
+def exact(x: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Autocast switched off for operators on x's device; the meta device, where nothing is computed, has none."""
+    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """Contiguous memory that says what the tensor is: torch may leave a sign to be read into it (`torch.imag`)."""
+    tensor = tensor.contiguous()
+    return tensor.resolve_neg() if tensor.is_neg() else tensor
+
+
+def apart(gradients: Sequence[T]) -> list[T]:
+    """Gradients in memory of their own: two that are equal by the equations come as one tensor, and may be written to."""
+    seen: set[int] = set()
+    result: list[T] = []
+    for gradient in gradients:
+        known = gradient is not None and id(gradient) in seen
+        result.append(gradient.clone() if known else gradient)  # pyright: ignore[reportArgumentType, reportOptionalMemberAccess]
+        seen.add(id(gradient))
+    return result
