@@ -17,7 +17,8 @@ from recell.compiler.backends.cpu.backend import CpuKernel
 from recell.compiler.backends.cpu.emitter import Emitter
 from recell.compiler.backends.cpu.stream import Packed, packed_affine
 from recell.compiler.build import Variant
-from recell.compiler.plan import Plan, make_plan
+from recell.compiler.plan import Plan
+from recell.compiler.planner import make_plan
 from recell.modifiers import layer_norm
 from tests.contract.descriptions import cell_named, description_of
 from tests.contract.harness import sizes_of

@@ -8,7 +8,7 @@ import pytest
 from recell import cells
 from recell.compiler.backends.cpu.fusion import Fusion, Fusions
 from recell.compiler.build import Variant
-from recell.compiler.plan import make_plan
+from recell.compiler.planner import make_plan
 from recell.graph.ops import OPS
 from tests.contract.descriptions import sizes_of
 

@@ -10,7 +10,8 @@ import pytest
 from recell import cell, floor, mean, sigmoid, tanh, where
 from recell.compiler.build import Variant
 from recell.compiler.guards import Guard
-from recell.compiler.plan import Plan, StepPlan, make_plan
+from recell.compiler.plan import Plan, StepPlan
+from recell.compiler.planner import make_plan
 from recell.language.cell import Cell
 from tests.contract.harness import VARIANTS, Case, agree, by_reference, everything, make, sizes_of
 

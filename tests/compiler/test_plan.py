@@ -6,7 +6,8 @@ import pytest
 
 from recell import CellError, ShapeError, cell, cells, sigmoid, tanh
 from recell.compiler.build import Variant
-from recell.compiler.plan import Plan, StepPlan, make_plan, stage_nodes
+from recell.compiler.plan import Plan, StepPlan, stage_nodes
+from recell.compiler.planner import make_plan
 from recell.language.cell import Cell
 from tests.contract.descriptions import NAMES, cell_named, description_of
 from tests.contract.harness import VARIANTS, sizes_of

@@ -10,8 +10,8 @@ from recell import abs, cell, cells, exp, normalize, sigmoid, tanh  # noqa: A004
 from recell.compiler.backward import derive
 from recell.compiler.build import Variant
 from recell.compiler.passes import prepare
-from recell.compiler.plan import gather_graph
 from recell.compiler.stash import Stash, _Flow, choose, width
+from recell.compiler.sums import gather_graph
 from recell.graph.ops import OPS
 from tests.contract.descriptions import NAMES, cell_named, description_of
 from tests.contract.harness import sizes_of

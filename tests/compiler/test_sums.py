@@ -5,7 +5,8 @@ from __future__ import annotations
 from recell import cell, concat, sigmoid, split, tanh
 from recell.compiler.build import Variant
 from recell.compiler.passes import prepare
-from recell.compiler.plan import gather_graph, make_plan
+from recell.compiler.planner import make_plan
+from recell.compiler.sums import gather_graph
 from recell.graph.graph import Graph
 from tests.contract.harness import agree, everything, make, sizes_of
 

@@ -7,9 +7,40 @@ they are one `concat`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from recell.graph.graph import Builder, Node
+from recell.compiler.backward import Backward
+from recell.graph.graph import Builder, Graph, Node
 from recell.graph.size import Size
+
+
+def gather_graph(graph: Graph) -> Graph:
+    """The forward step with products of one operand gathered into one block."""
+    pinned = {*graph.output, *(s.after for s in graph.states)}
+    nodes, place = gather(graph.nodes, pinned)
+    return replace(
+        graph, nodes=nodes, names=(),
+        states=tuple(replace(s, before=place[s.before], after=place[s.after]) for s in graph.states),
+        parameters=tuple(replace(p, node=place[p.node]) for p in graph.parameters),
+        output=tuple(place[o] for o in graph.output),
+    )
+
+
+def gather_backward(d: Backward) -> Backward:
+    """The same for the derived backward step."""
+    pinned = {n for _, _, n in d.state_adjoints} | {p for _, parts in d.reductions for p in parts}
+    pinned |= {d.input_gradient} if d.input_gradient is not None else set()
+    pinned |= {g for g in d.parameter_gradients if g is not None}
+    nodes, place = gather(d.nodes, pinned, fixed=d.forward_count)
+    return replace(
+        d, nodes=nodes,
+        output_adjoints=tuple(place[o] for o in d.output_adjoints),
+        state_adjoints=tuple((i, place[a], place[n]) for i, a, n in d.state_adjoints),
+        input_gradient=None if d.input_gradient is None else place[d.input_gradient],
+        reductions=tuple((v, tuple(place[p] for p in parts)) for v, parts in d.reductions),
+        parameter_gradients=tuple(None if g is None else place[g] for g in d.parameter_gradients),
+        gradient_leaves=tuple((place[leaf], v) for leaf, v in d.gradient_leaves),
+    )
 
 
 def gather(nodes: tuple[Node, ...], pinned: Iterable[int], fixed: int = 0) -> tuple[tuple[Node, ...], list[int]]:

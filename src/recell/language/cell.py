@@ -205,7 +205,7 @@ class Cell:
 
     def stash_floats(self, sizes: Mapping[str, int]) -> int:
         """Floats per row and step that training keeps for the backward step: row scalars included, x and y excluded."""
-        from recell.compiler.plan import stash_floats  # what is kept is the plan's to say; see tests/test_house.py
+        from recell.compiler.planner import stash_floats  # what is kept is the plan's to say; see tests/test_house.py
 
         self._check_numbers(sizes)
         return stash_floats(self, sizes)

@@ -18,7 +18,8 @@ from recell.compiler.backends.cpu.stream import Packed, Stream
 from recell.compiler.backends.cpu.workspace import Block
 from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
 from recell.compiler.parameters import ParameterGradients, ParameterValues
-from recell.compiler.plan import Plan, make_plan
+from recell.compiler.plan import Plan
+from recell.compiler.planner import make_plan
 from recell.errors import CellError
 from recell.language.cell import Cell
 

@@ -14,7 +14,9 @@ from recell.compiler import coins as generator
 from recell.compiler.backends.eager.ops import TORCH
 from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
 from recell.compiler.passes import prepare
-from recell.compiler.plan import Phase, StepPlan, gather_graph, plan_step, stage_nodes
+from recell.compiler.plan import Phase, StepPlan, stage_nodes
+from recell.compiler.planner import plan_step
+from recell.compiler.sums import gather_graph
 from recell.errors import CellError
 from recell.graph.graph import Graph
 from recell.graph.ops import OPS
