@@ -6,7 +6,7 @@ import pytest
 from recell.data.labelled import Labelled
 from recell.data.vocabulary import PADDING, UNKNOWN
 from recell.errors import DataError, ModelError
-from recell.tasks._inputs import SeriesReader, Texts, TokenFeatures, reader_of
+from recell.tasks._inputs import Features, SeriesReader, Texts, TokenFeatures, reader_of
 
 CORPUS = ["Low lower lowest", "new newer newest", "low new slower"]
 
@@ -41,6 +41,11 @@ def test_tokens_become_unknown_in_training_alone() -> None:
     batch = Texts.learn(["a b"], level="words", lowercase=False, minimum_count=1, vocabulary_size=9).batch([np.array([5, 6])])
     assert (features(batch) == features.embedding.weight[UNKNOWN]).all()
     assert not (features.eval()(batch) == features.embedding.weight[UNKNOWN]).any()
+
+
+def test_features_without_a_forward_are_refused_when_they_are_made() -> None:
+    with pytest.raises(TypeError, match=r"Silent .*\bforward\b"):
+        type("Silent", (Features,), {})()
 
 
 def series(rng, channels: int = 3) -> list[Labelled]:

@@ -105,6 +105,13 @@ class Sign(SequenceTask):
         return answer
 
 
+@pytest.mark.parametrize("lacking", ["loss", "answer"])
+def test_a_network_that_lacks_a_method_is_refused_when_it_is_made(lacking: str) -> None:
+    half = type("Half", (SequenceNetwork,), {name: getattr(SignNetwork, name) for name in ("loss", "answer") if name != lacking})
+    with pytest.raises(TypeError, match=rf"Half .*\b{lacking}\b"):
+        half()
+
+
 def data(count: int = 120, seed: int = 0) -> tuple[list[list[float]], list[int]]:
     rng = np.random.default_rng(seed)
     series = [rng.normal(rng.choice([-1, 1]), 1.5, rng.integers(1, 12)).tolist() for _ in range(count)]

@@ -4,6 +4,7 @@ turns an example into numbers, and is a module that turns a batch into a network
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -43,13 +44,14 @@ class Reader(Protocol):
         ...
 
 
-class Features(nn.Module):
-    """`forward` gives a batch's input for a network, (T, N, width)."""
+class Features(nn.Module, ABC):
+    """What turns a reader's batch into a network's input."""
 
     width: int
 
+    @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
+        """A batch's input for a network, (T, N, width)."""
 
 
 class Texts:

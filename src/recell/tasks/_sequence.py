@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -60,16 +60,16 @@ class Codec(Protocol[Example_contra, Item]):
         ...
 
 
-class SequenceNetwork(nn.Module):
+class SequenceNetwork(nn.Module, ABC):
     """What a task on sequences trains."""
 
+    @abstractmethod
     def loss(self, batch: Batch) -> Loss:
         """The mean loss of a batch, and over how many."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, batch: Batch) -> list[Answer]:
         """One answer for each row, in the network's numbers."""
-        raise NotImplementedError
 
 
 class Encoded(Generic[Example, Item]):
