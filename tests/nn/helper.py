@@ -1,4 +1,4 @@
-"""What the tests of `Recurrent` share: cells that no list knows, and random states of a module."""
+"""What the tests of `Recurrent` and of its bridge share: cells that no list knows, and random states of a module."""
 
 from __future__ import annotations
 
@@ -52,3 +52,7 @@ def random_state(module, rows):
             else (torch.randn(shape, dtype=D, requires_grad=True))
         )
     return state
+
+
+def small(name="GRU", **options):
+    return rnn.Recurrent(name, 2, 3, **{"dtype": D, **options})
