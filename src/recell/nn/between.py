@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recell.errors import DataError, ShapeError
+from recell.nn.dropout import dropout
 from recell.nn.init import uniform_fan_in_
 
 GATE = ("W_highway", "b_highway")  # a highway's parameters, (width, width) and (width,), for each layer that has one
@@ -26,8 +27,8 @@ def drop(x: Tensor, rate: float, *, variational: bool, order: Tensor | None = No
     if not rate:
         return x
     if not variational:
-        return functional.dropout(x, rate)
-    mask = functional.dropout(x.new_ones(1, *x.shape[1:]), rate)
+        return dropout(x, rate)
+    mask = dropout(x.new_ones(1, *x.shape[1:]), rate)
     return x * (mask if order is None else mask.index_select(1, order))
 
 
@@ -40,8 +41,8 @@ def drop_symbols(products: Tensor, tokens: Tensor, symbols: int, rate: float, *,
     if not rate:
         return products
     if not variational:
-        return products * functional.dropout(products.new_ones(*products.shape[:2], 1), rate)
-    mask = functional.dropout(products.new_ones(products.shape[1], symbols), rate)
+        return products * dropout(products.new_ones(*products.shape[:2], 1), rate)
+    mask = dropout(products.new_ones(products.shape[1], symbols), rate)
     mask = mask if order is None else mask.index_select(0, order)
     return products * mask.gather(1, tokens.long().t()).t().unsqueeze(-1)
 

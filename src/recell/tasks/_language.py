@@ -15,6 +15,7 @@ from torch.nn import functional
 from recell.data.batching import IGNORED, Streams, Window, evaluation_windows
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.nn.dropout import Dropout
 from recell.nn.losses import linear_cross_entropy
 from recell.runtime.network import layer_sizes
 from recell.training import Loss
@@ -59,7 +60,7 @@ class Network(nn.Module):
             cell, embedding_size, hidden_size, num_layers, sizes=sizes, residual=residual, highway=highway, dropout=dropout,
             input_dropout=dropout if input_dropout is None else input_dropout, variational=variational, backend=backend,
         )  # fmt: skip
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = None
         if not cell.brings_output:
             width = cell.output_size(layer_sizes(cell, self.description)[-1])

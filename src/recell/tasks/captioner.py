@@ -26,6 +26,7 @@ from recell.decoding import Hypothesis, Sampling, beam_search, edit_distance, sa
 from recell.errors import DataError, ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.nn.dropout import Dropout
 from recell.nn.losses import linear_cross_entropy
 from recell.runtime.network import layer_sizes
 from recell.tasks._encoders import ENCODERS, encoder_for
@@ -125,7 +126,7 @@ class CaptionNetwork(SequenceNetwork):
             state.name: (state.initial, max(row[n] for row in rows)) for n, state in enumerate(cell.states) if state.name != "t"
         }
         self.start = None if feed == "input" else nn.Linear(code_size, num_layers * sum(size for _, size in self.starts.values()))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = None if cell.brings_output else nn.Linear(self.recurrent.output_size, symbols)
 
     def begin(self, values: Tensor) -> Memory:

@@ -23,6 +23,7 @@ from recell.data.vocabulary import tokenize
 from recell.errors import DataError, ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.nn.dropout import Dropout
 from recell.tasks import _scores
 from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, reader_of
 from recell.tasks._pooling import POOLINGS, Pooling
@@ -95,7 +96,7 @@ class ClassNetwork(SequenceNetwork):
                                    dropout=dropout if num_layers > 1 else 0.0, backend=backend)
         read = self.recurrent.output_size
         self.pooling = Pooling(pooling, read, 1 + bidirectional)
-        self.input_dropout, self.dropout = nn.Dropout(input_dropout), nn.Dropout(dropout)
+        self.input_dropout, self.dropout = Dropout(input_dropout), Dropout(dropout)
         self.output = nn.Identity() if cell.brings_output else nn.Linear(read, classes)
         self.register_buffer("weights", weights, persistent=False)
 

@@ -23,6 +23,7 @@ from recell.data.frames import Sequence as Piece
 from recell.errors import DataError, ModelError, RecellError, ShapeError, message, unknown
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.nn.dropout import Dropout
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
 from recell.training import Loss
 from recell.training.loop import check_number
@@ -109,7 +110,7 @@ class FrameNetwork(SequenceNetwork):
             sizes = {**(sizes or {}), "output": outputs}
         self.recurrent = Recurrent(cell, codec.width, hidden_size, num_layers, sizes=sizes, input_dropout=input_dropout,
                                    dropout=dropout if num_layers > 1 else 0.0, variational=variational, backend=backend)
-        self.dropout = nn.Dropout(0.0 if cell.brings_output else dropout)
+        self.dropout = Dropout(0.0 if cell.brings_output else dropout)
         self.output = nn.Identity() if cell.brings_output else nn.Linear(self.recurrent.output_size, outputs)
         if isinstance(self.output, nn.Linear) and codec.rates is not None:
             self.output.bias.data = torch.from_numpy(codec.rates).logit()

@@ -23,6 +23,7 @@ from recell.errors import DataError, ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
 from recell.nn import Recurrent
 from recell.nn.crf import CRF, FORBIDDEN, viterbi
+from recell.nn.dropout import Dropout
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
 from recell.tasks._words import WordFeatures, WordOptions, WordTable
 from recell.training import Loss
@@ -126,7 +127,7 @@ class TagNetwork(SequenceNetwork):
     def __init__(self, cell: Cell, codec: TagCodec, features: WordFeatures | None, *, hidden_size: int, num_layers: int,
                  bidirectional: bool, sizes: Mapping[str, int] | None, dropout: float, crf: bool, backend: str) -> None:
         super().__init__()
-        self.features, self.dropout = features, nn.Dropout(dropout)
+        self.features, self.dropout = features, Dropout(dropout)
         width = codec.features if features is None else features.width
         if cell.brings_output:
             sizes = {**(sizes or {}), "output": len(codec.tags)}

@@ -1,0 +1,38 @@
+"""Dropout whose coins are cheap on the CPU: four of 16 bits out of every number that torch's generator draws.
+
+torch draws a number for each coin, one after the other: for a network of some hundred units that takes longer than its products.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_SIDES = 1 << 16  # of a coin
+
+
+def dropout(x: Tensor, rate: float) -> Tensor:
+    """x with each unit dropped at the probability `rate`, what is kept scaled so that the mean stays (Srivastava et al. 2014).
+
+    On the CPU the rate is the nearest multiple of 2**-16, and the scale is that rate's. Other devices and functorch transforms
+    have torch's own dropout.
+    """
+    dropped = round(rate * _SIDES)
+    if not 0 < dropped < _SIDES or x.device.type != "cpu" or _is_transformed():
+        return functional.dropout(x, rate)
+    drawn = torch.randint(-(2**63), 2**63 - 1, ((x.numel() + 3) // 4,))
+    coins = drawn.view(torch.int16)[: x.numel()].view(x.shape)
+    return x * (coins >= dropped - _SIDES // 2).to(x.dtype).mul_(_SIDES / (_SIDES - dropped))
+
+
+def _is_transformed() -> bool:
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
+class Dropout(nn.Dropout):
+    """torch.nn.Dropout by `dropout`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input, in training with units dropped."""
+        return dropout(input, self.p) if self.training else input
