@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, NoReturn, overload
 
 from recell.errors import CellError, ModelError, ShapeError, unknown
 from recell.graph import serial, show, verify
 from recell.graph.graph import Graph, ParameterInfo, State
 from recell.graph.rewrite import tidy
-from recell.graph.size import Size
-from recell.language.finish import finish
-from recell.language.trace import record
-
-REQUIRED = object()  # the value of a constant that has no default
+from recell.language.definition import REQUIRED, Definition, check_constant, definition_of, graph_of
 
 
 @dataclass(frozen=True)
@@ -30,17 +24,6 @@ class Parameter:
     shape: tuple[int, ...]
     trainable: bool
     init: Any
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What `@cell` was given: kept so that constants can be set and the cell recorded again."""
-
-    function: Callable[..., Any]
-    sizes: tuple[tuple[str, Size], ...]
-    initial: tuple[tuple[str, float], ...]
-    output: tuple[str, ...] | None
-    constants: tuple[tuple[str, Any], ...]
 
 
 class Cell:
@@ -111,7 +94,7 @@ class Cell:
             if name not in known:
                 raise CellError(f"{self.name} has no constant {name!r}; {unknown('constant', name, known)}"
                                 if known else f"{self.name} has no constants; came {name}; write {self.name}")
-            _check_constant(self.name, name, constants[name])
+            check_constant(self.name, name, constants[name])
         merged = tuple((name, constants.get(name, value)) for name, value in known.items())
         d = self._definition
         return _define(self.name, Definition(d.function, d.sizes, d.initial, d.output, merged), self.defaults)
@@ -316,82 +299,18 @@ def cell(function: Callable[..., Any] | None = None, /, *, sizes: Mapping[str, A
     Raises CellError with the line, what came and what to write.
     """
     def make(function: Callable[..., Any]) -> Cell:
-        if not inspect.isfunction(function):
-            raise CellError(f"@cell stands above a function; came {function!r:.60}; write @cell def Name(p, x, h)")
-        names = (output,) if isinstance(output, str) else output
-        constants = _constants(function)
-        parsed = tuple((name, Size.parse(size)) for name, size in (sizes or {}).items())
-        start = tuple((name, _initial_number(function.__name__, name, value)) for name, value in (initial or {}).items())
-        definition = Definition(function, parsed, start, names, constants)
-        made = _define(function.__name__, definition, defaults or {})
-        return made
+        definition = definition_of(function, sizes or {}, output, initial or {})
+        return _define(function.__name__, definition, defaults or {})
 
     return make(function) if function is not None else make
 
 
-def _constants(function: Callable[..., Any]) -> tuple[tuple[str, Any], ...]:
-    result = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            value = REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default
-            if value is not REQUIRED:
-                _check_constant(function.__name__, name, value)
-            result.append((name, value))
-        elif parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
-            raise CellError(f"{function.__name__}: arguments are p, x, the states, and keyword-only constants; came {parameter}; "
-                            "write def Cell(p, x, h, *, constant=1.0)")
-        elif parameter.default is not inspect.Parameter.empty:
-            raise CellError(f"{function.__name__}: a state has no default; came {parameter}; "
-                            "write a constant after *, an initial state by @cell(initial={...})")
-    return tuple(result)
-
-
-def _initial_number(cell_name: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise CellError(f"{cell_name}: the initial value of the state {name!r} must be a number; came {value!r}; "
-                        f"write @cell(initial={{{name!r}: 1.0}})")
-    return float(value)
-
-
-def _check_constant(cell_name: str, name: str, value: Any) -> None:
-    if isinstance(value, tuple):
-        for part in value:
-            _check_constant(cell_name, name, part)
-    elif not (isinstance(value, (int, float, str)) or callable(value)):
-        raise CellError(f"the constant {name!r} of {cell_name} must be a number, string, boolean, op, or a tuple of them; "
-                        f"came {type(value).__name__}; write a number or a tuple")
-
-
 def _define(name: str, definition: Definition, defaults: Mapping[str, int]) -> Cell:
-    arguments = _arguments(name, definition.function)
-    states = [a for a in arguments if a not in ("x", "dt", "t")]
-    table = dict(definition.sizes)
-    for key in dict(definition.initial):
-        if key not in states:
-            raise CellError(f"{name}: initial names no state: " + unknown("state", key, states))
-    if any(value is REQUIRED for _, value in definition.constants):
-        return Cell(name, None, defaults, definition)
-    sizes: dict[str, Size | None] = {s: table.get(s, Size.symbol("hidden")) for s in states}
-    if "t" in arguments:
-        sizes = {a: (None if a == "t" else sizes[a]) for a in arguments if a in sizes or a == "t"}
-    tracer, returned = record(name, definition.function, arguments, sizes, table, dict(definition.constants))
-    graph = finish(tracer, returned, sizes, definition.output, dict(definition.initial))
-    verify.verify(graph, CellError)
-    made = Cell(name, graph, defaults, definition)
-    used = made.symbols  # pyright: ignore[reportPrivateUsage]
+    made = Cell(name, graph_of(name, definition), defaults, definition)
+    if made.open_constants:
+        return made
+    used = made.symbols
     for key in defaults:
         if key not in used:
             raise CellError(f"{name}: defaults names no size: " + unknown("size", key, used))
     return made
-
-
-def _arguments(name: str, function: Callable[..., Any]) -> tuple[str, ...]:
-    positional = [n for n, p in inspect.signature(function).parameters.items()
-                  if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    if len(positional) < 3:
-        raise CellError(f"{name}: a cell takes p, x and at least one state; came ({', '.join(positional)}); "
-                        f"write def {name}(p, x, h)")
-    states = [a for a in positional[2:] if a not in ("t", "dt")]
-    if not states:
-        raise CellError(f"{name}: a cell has at least one state; came ({', '.join(positional)}); write def {name}(p, x, h)")
-    return ("x", *positional[2:])
