@@ -61,6 +61,8 @@ def test_like_lengths_meet() -> None:
     buckets = Buckets(words(4000), len, batch_size=16)
     spans = [max(map(len, b)) - min(map(len, b)) for b in (buckets.next() for _ in range(200))]
     assert np.mean(spans) < 2
+    batch = buckets.next()
+    assert batch == sorted(batch, key=len, reverse=True)
 
 
 def test_a_source_is_read_once_an_epoch() -> None:

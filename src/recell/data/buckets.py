@@ -1,7 +1,8 @@
 """Batches of sequences of like length: shuffled, without end, and found again by one number.
 
 Padding is what makes ragged batches slow. So examples are shuffled, sorted by length within a pool of many batches, cut into
-batches, and the batches are shuffled: like lengths meet, and yet no epoch is like another.
+batches, and the batches are shuffled: like lengths meet, and yet no epoch is like another. A batch's longest stands
+first, as recurrent layers want it.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Buckets(Generic[E]):
         rng = np.random.default_rng([self._seed & (2**64 - 1), epoch])
         for pool in _pools(self._shuffled(rng), self._pool):
             pool = [pool[place] for place in rng.permutation(len(pool))]
-            pool.sort(key=self._length)  # stable: examples of one length stay shuffled
+            pool.sort(key=self._length, reverse=True)  # stable: examples of one length stay shuffled
             batches = [pool[start : start + self._batch_size] for start in range(0, len(pool), self._batch_size)]
             for place in rng.permutation(len(batches)):
                 yield batches[place]
@@ -93,7 +94,7 @@ class Buckets(Generic[E]):
 
 def in_batches(examples: Sequence[E], length: Callable[[E], int], batch_size: int) -> list[tuple[list[int], list[E]]]:
     """All examples once, the like lengths together: (places, batch) pairs, to answer in the order in which they came."""
-    order = sorted(range(len(examples)), key=lambda place: length(examples[place]))
+    order = sorted(range(len(examples)), key=lambda place: length(examples[place]), reverse=True)
     cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     return [(places, [examples[place] for place in places]) for places in cuts]
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recell import cells
+from recell.data.ragged import Ragged, side_by_side
 from recell.data.vocabulary import UNKNOWN, Vocabulary
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
@@ -37,7 +38,8 @@ class WordTable:
                  shapes: Vocabulary | None = None) -> None:
         self.words, self.characters, self.trigrams, self.lowercase = words, characters, trigrams, lowercase
         self.shapes = shapes
-        self._spelt: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._numbers: dict[str, int] = {}  # of the words whose spelling was asked for
+        self._letters, self._threes, self._shape = Ragged(), Ragged(), Ragged()
 
     @classmethod
     def learn(cls, sentences: Iterable[Sequence[str]], *, minimum_count: int, lowercase: bool, trigrams: bool,
@@ -61,32 +63,39 @@ class WordTable:
 
     def encode(self, words: Sequence[str]) -> NDArray[np.int64]:
         """The words' numbers, (words,)."""
+        for word in words:
+            self._spelling(word)  # batches find all spellings ready
         return self.words.encode_tokens([word.lower() for word in words] if self.lowercase else list(words))
 
-    def spelling(self, word: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """A word's characters and its trigrams, as numbers."""
-        if word not in self._spelt:
-            threes = self.trigrams.encode_tokens(trigrams_of(word)) if self.trigrams else np.zeros(0, np.int64)
-            self._spelt[word] = self.characters.encode_tokens(list(word[:_LONGEST_WORD])), threes
-        return self._spelt[word]
+    def _spelling(self, word: str) -> int:
+        """The number under which a word's letters, trigrams and shape are kept."""
+        number = self._numbers.get(word)
+        if number is None:
+            number = self._numbers[word] = len(self._numbers)
+            self._letters.append(self.characters.encode_tokens(list(word[:_LONGEST_WORD])))
+            self._threes.append(self.trigrams.encode_tokens(trigrams_of(word)) if self.trigrams else np.zeros(0, np.int64))
+            self._shape.append(self.shapes.encode_tokens([shape_of(word)]) if self.shapes else np.zeros(0, np.int64))
+        return number
 
     def batch(self, sentences: Sequence[tuple[Sequence[str], NDArray[np.int64]]]) -> Batch:
         """`words` (T, N), `lengths` (N,); each distinct word's `characters` (L, U), `trigrams` (U, L),
-        `shapes` (U,) where there are any; `which` (T, N) it is."""
-        steps = max(len(words) for words, _ in sentences)
-        numbers, which = (np.zeros((steps, len(sentences)), np.int64) for _ in range(2))
-        distinct: dict[str, int] = {}
-        for n, (words, encoded) in enumerate(sentences):
-            numbers[: len(words), n] = encoded
-            which[: len(words), n] = [distinct.setdefault(word, len(distinct)) for word in words]
-        spelt = [self.spelling(word) for word in distinct]
-        characters, lengths = _padded([characters for characters, _ in spelt])
-        threes, _ = _padded([threes for _, threes in spelt])
-        found = {"words": numbers, "which": which, "characters": characters, "character_lengths": lengths, "trigrams": threes.T,
-                 "lengths": np.array([len(words) for words, _ in sentences])}  # fmt: skip
+        `shapes` (U,) where there are any, longest word first; `which` (T, N) it is."""
+        spelt = [np.array([self._spelling(word) for word in words]) for words, _ in sentences]
+        distinct, first = np.unique(np.concatenate(spelt), return_index=True)
+        distinct = distinct[np.lexsort((first, -self._letters.lengths(distinct)))]  # no matter what was read before
+        place = np.zeros(len(self._numbers), np.int64)
+        place[distinct] = np.arange(len(distinct))
+        found = {
+            "words": side_by_side([numbers for _, numbers in sentences]),
+            "which": side_by_side([place[numbers] for numbers in spelt]),
+            "characters": self._letters.padded(distinct),
+            "character_lengths": self._letters.lengths(distinct),
+            "trigrams": np.ascontiguousarray(self._threes.padded(distinct).T),
+            "lengths": np.array([len(words) for words, _ in sentences]),
+        }
         if self.shapes is not None:
-            found["shapes"] = self.shapes.encode_tokens([shape_of(word) for word in distinct])
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
+            found["shapes"] = self._shape.padded(distinct)[0]
+        return {name: torch.from_numpy(array) for name, array in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The table as data."""
@@ -258,12 +267,3 @@ def read_vectors(path: str | Path, words: Iterable[str], size: int) -> dict[str,
 def _most(counts: Mapping[str, int], minimum_count: int) -> Vocabulary:
     kept = (symbol for symbol, count in counts.items() if count >= minimum_count)
     return Vocabulary(sorted(kept, key=lambda symbol: (-counts[symbol], symbol)), level="words")
-
-
-def _padded(rows: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(longest, rows), and the lengths (rows,)."""
-    lengths = np.array([len(row) for row in rows], np.int64)
-    table = np.zeros((max(1, int(lengths.max(initial=0))), len(rows)), np.int64)
-    for n, row in enumerate(rows):
-        table[: len(row), n] = row
-    return table, lengths

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recell.data.ragged import side_by_side
 from recell.data.sentences import Sentence, SentenceFile, sentences_of, unlabelled_of
 from recell.data.tags import marks_spans, may_follow, to_bio, to_bioes
 from recell.errors import DataError, ModelError, RecellError, message, unknown
@@ -81,9 +82,7 @@ class TagCodec:
             for n, item in enumerate(items):
                 frames[: len(item.numbers), n] = item.numbers
             made["frames"] = torch.from_numpy(frames)
-        tags = np.full((int(made["lengths"].max()), len(items)), IGNORED, np.int64)
-        for n, item in enumerate(items):
-            tags[: len(item.tags), n] = item.tags
+        tags = side_by_side([item.tags for item in items], IGNORED)
         return made | {"tags": torch.from_numpy(tags), "intents": torch.tensor([item.intent for item in items])}
 
     def names(self, numbers: Sequence[int]) -> list[str]:

@@ -99,7 +99,7 @@ class Packed(nn.Module):
         if lengths is None:
             return self.layer(x)[0], None
         lengths = lengths.clamp(min=1)  # torch takes no empty row
-        packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+        packed = pack_padded_sequence(x, lengths)  # a batch's longest row stands first
         return pad_packed_sequence(self.layer(packed)[0], total_length=len(x))[0], None
 
 
