@@ -45,4 +45,5 @@ def test_packed_layers_compute_what_recells_compute() -> None:
     own = LSTM(recurrent.input_size, 5, bidirectional=True)
     own.load_state_dict(packed.layer.state_dict())
     x, lengths = torch.randn(7, 3, recurrent.input_size), torch.tensor([7, 4, 2])
-    torch.testing.assert_close(packed(x, lengths=lengths)[0], own(x, lengths=lengths)[0])
+    torch.testing.assert_close(packed.eval()(x, lengths=lengths)[0], own(x, lengths=lengths)[0])
+    assert packed.drop.p == recurrent.input_dropout == task.dropout  # torch's side drops units of the input too

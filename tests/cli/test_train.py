@@ -185,3 +185,13 @@ def test_an_out_without_a_name(recell, corpus: Path, small, tmp_path: Path, monk
     assert (ran.code, ran.err.count("\n")) == (2, 1) and "a folder needs a name" in ran.err
     assert not (tmp_path / "config.json").exists() and not (tmp_path / "checkpoint").exists()
     assert recell("generate", "").err == ran.err
+
+
+def test_what_acts_between_layers_is_set_for_any_task(recell, tmp_path: Path) -> None:
+    rows = [{"text": f"red {word} stop", "spans": [[0, 3, "colour"]]} for word in ("cars", "ants", "men")]
+    (tmp_path / "terms.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ran = recell("train", "key-terms", tmp_path / "terms.jsonl", "--out", tmp_path / "m", "--hidden-size", "4,4", "--highway",
+                 "--input-dropout", 0.25, "--variational", "--steps", 2, "--quiet", "--set", "validation_fraction=0")  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    layers = library.load(tmp_path / "m").network_.members[0].recurrent
+    assert (layers.highway, layers.input_dropout, layers.variational, layers.hidden_sizes) == (True, 0.25, True, (4, 4))

@@ -13,6 +13,7 @@ import torch
 from recell import cells
 from recell.data.batching import IGNORED
 from recell.tasks import LanguageModel
+from recell.tasks._layers import Layers
 from recell.tasks.language_model import Network
 from tests.tasks.helper import same, weights
 
@@ -46,7 +47,7 @@ def test_evaluation_is_the_sum_over_every_character_in_one_stream(fitted: Langua
 @pytest.mark.parametrize("name", ["LSTM", "Jordan"])
 def test_the_loss_is_the_cross_entropy_of_the_logits(name: str) -> None:
     """Whether the cell brings its output layer or not; targets of padding do not count, and the state goes on."""
-    network = Network(cells.get(name), 11, embedding_size=5, hidden_size=7).double()
+    network = Network(cells.get(name), 11, Layers(7), embedding_size=5).double()
     tokens, targets = torch.randint(0, 11, (6, 3)), torch.randint(0, 11, (6, 3))
     targets[4:, 1] = IGNORED
     _, state = network(tokens)

@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from recell.data.batching import IGNORED, Streams, Window, evaluation_windows
 from recell.language.cell import Cell
-from recell.nn import Recurrent
 from recell.nn.dropout import Dropout
 from recell.nn.losses import linear_cross_entropy
 from recell.runtime.network import layer_sizes
+from recell.tasks._layers import Layers
 from recell.training import Loss
 
 State = Mapping[str, Tensor]
@@ -26,41 +26,14 @@ _SHORTEST_STREAM = 1000  # symbols: validation is cut into streams no shorter, a
 
 
 class Network(nn.Module):
-    """embedding -> Recurrent -> dropout -> linear; a cell that brings its own output layer has the last two inside.
+    """embedding -> Recurrent -> dropout -> linear; a cell that brings its own output layer has the last two inside."""
 
-    ``dropout`` acts on the embedding too unless ``input_dropout`` says otherwise. The other options are those of `Recurrent`.
-    """
-
-    def __init__(
-        self,
-        cell: Cell,
-        vocabulary_size: int,
-        *,
-        embedding_size: int,
-        hidden_size: int | list[int] | tuple[int, ...],
-        num_layers: int = 1,
-        sizes: Mapping[str, int] | None = None,
-        dropout: float = 0.0,
-        input_dropout: float | None = None,
-        variational: bool = False,
-        residual: bool = False,
-        highway: bool = False,
-        backend: str = "auto",
-    ) -> None:
+    def __init__(self, cell: Cell, vocabulary_size: int, layers: Layers, *, embedding_size: int) -> None:
         super().__init__()
-        sizes = {**(sizes or {}), **({"output": vocabulary_size} if cell.brings_output else {})}
-        hidden_size = list(map(int, hidden_size)) if isinstance(hidden_size, (list, tuple)) else hidden_size
-        num_layers = len(hidden_size) if isinstance(hidden_size, list) else num_layers
-        self.description: dict[str, Any] = {
-            "input_size": embedding_size, "hidden_size": hidden_size, "num_layers": num_layers, "sizes": sizes,
-            "residual": residual, "highway": highway,
-        }  # fmt: skip
+        self.description = layers.described(cell, embedding_size, vocabulary_size)
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        self.recurrent = Recurrent(
-            cell, embedding_size, hidden_size, num_layers, sizes=sizes, residual=residual, highway=highway, dropout=dropout,
-            input_dropout=dropout if input_dropout is None else input_dropout, variational=variational, backend=backend,
-        )  # fmt: skip
-        self.dropout = Dropout(dropout)
+        self.recurrent = layers.make(cell, embedding_size, vocabulary_size)
+        self.dropout = Dropout(layers.dropout)
         self.output = None
         if not cell.brings_output:
             width = cell.output_size(layer_sizes(cell, self.description)[-1])

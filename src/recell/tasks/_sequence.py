@@ -23,6 +23,7 @@ from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.language.modifiers.named import named
 from recell.runtime.saved import CONFIG, TENSORS, SavedModel, tensors_bytes
+from recell.tasks._checks import check_flag
 from recell.tasks._trained import METRICS, TrainedTask, arrays_of
 from recell.training import Loss
 from recell.training.loop import check_number
@@ -35,7 +36,7 @@ Item = TypeVar("Item")  # an example as numbers
 Batch = dict[str, Tensor]
 Answer = Any
 _CHUNK = 4096  # examples that `predict` reads at a time
-_FLAGS = ("bidirectional", "kinds", "lowercase", "stream")  # options of most tasks
+_FLAGS = ("kinds", "lowercase", "stream")  # options of most tasks
 
 
 class Codec(Protocol[Example_contra, Item]):
@@ -116,8 +117,6 @@ class SequenceLearner(Generic[Example, Item]):
 class SequenceTask(TrainedTask, Generic[Example, Item]):
     """A task on separate sequences: fit, predict, evaluate, score, save, load; an estimator for scikit-learn's searches."""
 
-    hidden_size: int
-    num_layers: int
     modifiers: Sequence[str]
     batch_size: int
     validation_fraction: float
@@ -288,12 +287,11 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
 
     def _check_sequence(self, counts: Iterable[str] = (), optional: Iterable[str] = ()) -> Cell:
         """Refuse options that cannot be; the cell, with its modifiers."""
-        cell = self._check_shared(("hidden_size", "num_layers", "batch_size", *counts), optional)
+        cell = self._check_shared(("batch_size", *counts), optional)
         if check_number("validation_fraction", self.validation_fraction) >= 1:
             raise RecellError(message("validation_fraction is a part of the data", came=self.validation_fraction, write="0.1"))
         for name in _FLAGS:
-            if not isinstance(getattr(self, name, False), bool):
-                raise RecellError(message(f"{name} is True or False", came=repr(getattr(self, name)), write=f"{name}=True"))
+            check_flag(name, getattr(self, name, False))
         if not isinstance(self.modifiers, (list, tuple)):
             raise RecellError(message("modifiers is a list", came=repr(self.modifiers), write="['zoneout(h=0.1)']"))
         return cell.with_(*(named(modifier) for modifier in self.modifiers))

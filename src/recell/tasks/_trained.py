@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from recell import cells
 from recell.data.files import named_folder
-from recell.errors import CellError, ModelError, RecellError, ShapeError, message
+from recell.errors import CellError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.runtime.saved import CONFIG, TENSORS
+from recell.tasks._checks import check_count, check_one_layer
+from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks.base import Task, options_to_json
 from recell.training import Checkpoints, Learner, Outcome, Plan, Saved, Training
-from recell.training.loop import check_number, checked_plan
+from recell.training.loop import checked_plan
 from recell.training.progress import Progress
 
 M = TypeVar("M", bound=torch.nn.Module)
@@ -35,6 +37,8 @@ class TrainedTask(Task):
     """A task whose `fit` trains a torch module with `recell.training`."""
 
     cell: Cell | str
+    hidden_size: HiddenSize
+    num_layers: int
     sizes: Mapping[str, int] | None
     dropout: float
     steps: int | None
@@ -49,6 +53,8 @@ class TrainedTask(Task):
 
     def _check_shared(self, counts: Iterable[str], optional: Iterable[str] = ()) -> Cell:
         """Refuse options of every training task that cannot be, and `counts` that are none; the cell."""
+        layers = Layers.of(self)
+        layers.check()
         for name in counts:
             check_count(name, getattr(self, name))
         for name in (*optional, "steps", "epochs", "patience", "threads"):
@@ -56,15 +62,15 @@ class TrainedTask(Task):
                 check_count(name, getattr(self, name))
         if self.steps is not None and self.epochs is not None:
             raise RecellError(message("steps and epochs both say how long to train", write="one of them"))
-        if check_number("dropout", self.dropout) >= 1:
-            raise RecellError(message("dropout is a probability below 1", came=self.dropout, write="dropout=0.2"))
         _check_seed(self.seed)
         if self.threads is not None and self.threads > _MOST_THREADS:
             raise RecellError(message(f"threads is at most {_MOST_THREADS}", came=self.threads, write="threads=4"))
         if self.sizes is not None and not isinstance(self.sizes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RecellError(message("sizes holds numbers by the sizes' names", came=self.sizes, write="sizes={'context': 40}"))
         self._plan(1)
-        return cells.get(self.cell) if isinstance(self.cell, str) else checked_cell(self.cell)
+        cell = cells.get(self.cell) if isinstance(self.cell, str) else checked_cell(self.cell)
+        check_one_layer(cell, bidirectional=getattr(self, "bidirectional", None), layers=layers.count)
+        return cell
 
     def _plan(self, steps_per_epoch: int) -> Plan:
         if self.plan is not None and not isinstance(self.plan, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -160,12 +166,6 @@ def checked_cell(cell: object) -> Cell:
     if isinstance(cell, Cell):
         return cell
     raise CellError(f"cell is a {type(cell).__name__}; give a function decorated with @recell.cell, or a cell's name")
-
-
-def check_count(name: str, value: object) -> None:
-    """ShapeError for what is no whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ShapeError(message(f"{name} is a whole number from 1", came=repr(value), write=f"{name}=64"))
 
 
 def _check_seed(seed: object) -> None:

@@ -23,8 +23,8 @@ from recell.data.vocabulary import UNKNOWN, Vocabulary
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.tasks._checks import check_count
 from recell.tasks._inputs import START
-from recell.tasks._trained import check_count
 from recell.training.loop import check_number
 
 Batch = dict[str, Tensor]

@@ -23,13 +23,14 @@ from recell.data.batching import IGNORED
 from recell.data.captions import Captioned, CaptionFile, captioned_of, uncaptioned_of
 from recell.data.vocabulary import END, PADDING, START, UNKNOWN, Level, Vocabulary, checked_level, tokenize
 from recell.decoding import Hypothesis, Sampling, beam_search, edit_distance, sample
-from recell.errors import DataError, ModelError, RecellError, message, unknown
+from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
-from recell.nn import Recurrent
 from recell.nn.dropout import Dropout
 from recell.nn.losses import linear_cross_entropy
 from recell.runtime.network import layer_sizes
+from recell.tasks._checks import check_choice
 from recell.tasks._encoders import ENCODERS, encoder_for
+from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
 from recell.training import Loss
 from recell.training.loop import check_number
@@ -108,25 +109,23 @@ class CaptionCodec:
 class CaptionNetwork(SequenceNetwork):
     """Encoder -> code; its linear image starts every state of the decoder; [symbol, code] -> Recurrent -> a score per symbol."""
 
-    def __init__(self, cell: Cell, codec: CaptionCodec, *, encoder: str, code_size: int, feed: str, embedding_size: int,
-                 hidden_size: int, num_layers: int, sizes: Mapping[str, int] | None, dropout: float, longest: int,
-                 width: int, length_penalty: float, backend: str) -> None:
+    def __init__(self, cell: Cell, codec: CaptionCodec, layers: Layers, *, encoder: str, code_size: int, feed: str,
+                 embedding_size: int, longest: int, width: int, length_penalty: float) -> None:
         super().__init__()
         symbols = len(codec.vocabulary)
         self.feeds_input, self.longest, self.width, self.length_penalty = feed != "state", longest, width, length_penalty
-        self.encoder = encoder_for(encoder, codec.shape, code_size, cell=cell, hidden_size=hidden_size, backend=backend)
+        self.encoder = encoder_for(encoder, codec.shape, code_size, cell=cell, hidden_size=layers.hidden_sizes[0],
+                                   backend=layers.backend)
         self.embedding = nn.Embedding(symbols, embedding_size)
         inputs = embedding_size + (code_size if self.feeds_input else 0)
-        sizes = {**(sizes or {}), **({"output": symbols} if cell.brings_output else {})}
-        self.recurrent = Recurrent(cell, inputs, hidden_size, num_layers, sizes=sizes, dropout=dropout if num_layers > 1 else 0.0,
-                                   backend=backend)
-        described = {"input_size": inputs, "hidden_size": hidden_size, "num_layers": num_layers, "sizes": sizes}
-        rows = [cell.state_sizes(own) for own in layer_sizes(cell, described)]
+        self.recurrent = layers.make(cell, inputs, symbols)
+        rows = [cell.state_sizes(own) for own in layer_sizes(cell, layers.described(cell, inputs, symbols))]
         self.starts = {  # each state's initial value and its size in the widest layer; `t` counts steps
             state.name: (state.initial, max(row[n] for row in rows)) for n, state in enumerate(cell.states) if state.name != "t"
         }
-        self.start = None if feed == "input" else nn.Linear(code_size, num_layers * sum(size for _, size in self.starts.values()))
-        self.dropout = Dropout(dropout)
+        starts = layers.count * sum(size for _, size in self.starts.values())
+        self.start = None if feed == "input" else nn.Linear(code_size, starts)
+        self.dropout = Dropout(layers.dropout)
         self.output = None if cell.brings_output else nn.Linear(self.recurrent.output_size, symbols)
 
     def begin(self, values: Tensor) -> Memory:
@@ -219,14 +218,18 @@ class Captioner(SequenceTask[Captioned, Item]):
     beside the symbol; "both". ``beam_width`` above 1 searches for the best caption, ranked by log p / symbols **
     ``length_penalty``. A caption has at most ``max_length`` symbols: without it, twice those of the longest in training.
     The step with the lowest loss on what is held out is kept, and `score` is minus that loss.
+
+    ``hidden_size`` may be a list, a size for each layer. Between layers: ``residual`` or ``highway``, ``dropout``; before the
+    first ``input_dropout``; ``variational`` drops the same units at all steps (`recell.nn.Recurrent`).
     """
 
-    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1,
+    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: HiddenSize = 128, num_layers: int = 1,
                  sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), encoder: str = "auto",
                  code_size: int = 128, feed: str = "both", level: Level = "characters", embedding_size: int = 32,
-                 minimum_count: int = 1, names: Sequence[str] | None = None, dropout: float = 0.2, beam_width: int = 1,
-                 length_penalty: float = 0.0, max_length: int | None = None, batch_size: int = 64, steps: int | None = None,
-                 epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
+                 minimum_count: int = 1, names: Sequence[str] | None = None, dropout: float = 0.2,
+                 input_dropout: float | None = 0.0, variational: bool = False, residual: bool = False, highway: bool = False,
+                 beam_width: int = 1, length_penalty: float = 0.0, max_length: int | None = None, batch_size: int = 64,
+                 steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
                  validation_fraction: float = 0.1, patience: int | None = None, plan: Mapping[str, Any] | None = None,
                  seed: int = 0, threads: int | None = None, device: str = "cpu", backend: str = "auto",
                  stream: bool = False) -> None:  # fmt: skip
@@ -243,6 +246,10 @@ class Captioner(SequenceTask[Captioned, Item]):
         self.minimum_count = minimum_count
         self.names = names
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.variational = variational
+        self.residual = residual
+        self.highway = highway
         self.beam_width = beam_width
         self.length_penalty = length_penalty
         self.max_length = max_length
@@ -309,14 +316,11 @@ class Captioner(SequenceTask[Captioned, Item]):
     def _check(self) -> Cell:
         cell = self._check_sequence(("code_size", "embedding_size", "minimum_count", "beam_width"), ("max_length",))
         for name, choices in (("encoder", ENCODERS), ("feed", FEEDS)):
-            if getattr(self, name) not in choices:
-                raise RecellError(unknown(name, str(getattr(self, name)), choices))
+            check_choice(name, getattr(self, name), choices)
         check_number("length_penalty", self.length_penalty)
         checked_level(self.level)
         if isinstance(self.names, str):
             raise RecellError(message("names is a list of captions by number", came=repr(self.names), write="['zero', 'one']"))
-        if cell.brings_output and self.num_layers > 1:
-            raise RecellError(message(f"{cell.name} brings its own output layer", write="num_layers=1"))
         return cell
 
     def _labelled(self, data: Any, labels: Any) -> Source[Captioned]:
@@ -346,10 +350,9 @@ class Captioner(SequenceTask[Captioned, Item]):
         return CaptionCodec(Vocabulary.from_json(words), sides, mean, deviation, int(longest))
 
     def _build(self, cell: Cell, codec: Any) -> CaptionNetwork:
-        return CaptionNetwork(cell, codec, encoder=self.encoder, code_size=self.code_size, feed=self.feed,
-                              embedding_size=self.embedding_size, hidden_size=self.hidden_size, num_layers=self.num_layers,
-                              sizes=self.sizes, dropout=self.dropout, longest=self.max_length or 2 * codec.longest + 1,
-                              width=self.beam_width, length_penalty=self.length_penalty, backend=self.backend)
+        return CaptionNetwork(cell, codec, Layers.of(self), encoder=self.encoder, code_size=self.code_size, feed=self.feed,
+                              embedding_size=self.embedding_size, longest=self.max_length or 2 * codec.longest + 1,
+                              width=self.beam_width, length_penalty=self.length_penalty)
 
     def _main_figure(self, codec: Any) -> str:
         return "loss"

@@ -22,10 +22,11 @@ from recell.data.labelled import Label, Labelled, LabelledFile, Labels, labelled
 from recell.data.vocabulary import tokenize
 from recell.errors import DataError, ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
-from recell.nn import Recurrent
 from recell.nn.dropout import Dropout
 from recell.tasks import _scores
+from recell.tasks._checks import check_choice
 from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, reader_of
+from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._pooling import POOLINGS, Pooling
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
 from recell.training import Loss
@@ -83,26 +84,21 @@ class ClassCodec:
 class ClassNetwork(SequenceNetwork):
     """Features -> Recurrent -> one vector of all steps -> a score for each class."""
 
-    def __init__(self, cell: Cell, codec: ClassCodec, *, embedding_size: int, hidden_size: int, num_layers: int,
-                 bidirectional: bool, sizes: Mapping[str, int] | None, pooling: str, dropout: float, input_dropout: float,
-                 unknown_rate: float, weights: Tensor | None, label_smoothing: float, backend: str) -> None:
+    def __init__(self, cell: Cell, codec: ClassCodec, layers: Layers, *, embedding_size: int, pooling: str, unknown_rate: float,
+                 weights: Tensor | None, label_smoothing: float) -> None:
         super().__init__()
         classes = len(codec.classes)
         self.features = codec.reader.features(embedding_size, unknown_rate)
         self.several, self.smoothing = codec.several, label_smoothing
-        if cell.brings_output:
-            sizes = {**(sizes or {}), "output": classes}
-        self.recurrent = Recurrent(cell, self.features.width, hidden_size, num_layers, bidirectional=bidirectional, sizes=sizes,
-                                   dropout=dropout if num_layers > 1 else 0.0, backend=backend)
+        self.recurrent = layers.make(cell, self.features.width, classes)
         read = self.recurrent.output_size
-        self.pooling = Pooling(pooling, read, 1 + bidirectional)
-        self.input_dropout, self.dropout = Dropout(input_dropout), Dropout(dropout)
+        self.pooling, self.dropout = Pooling(pooling, read, 1 + layers.bidirectional), Dropout(layers.dropout)
         self.output = nn.Identity() if cell.brings_output else nn.Linear(read, classes)
         self.register_buffer("weights", weights, persistent=False)
 
     def outputs(self, batch: Batch) -> Tensor:
         """The recurrent network's outputs, (T, N, width)."""
-        lengths, x = batch["lengths"], self.input_dropout(self.features(batch))
+        lengths, x = batch["lengths"], self.features(batch)
         return self.recurrent(x, lengths=None if bool((lengths == len(x)).all()) else lengths)[0]
 
     def scores(self, batch: Batch) -> Tensor:
@@ -143,11 +139,15 @@ class Classifier(SequenceTask[Labelled, Item]):
     weight of an example of that class (balanced: examples / (classes * its examples)); with several, what its presence weighs
     beside its absence (balanced: absent / present). ``threshold``: the probability from which a label is given, where there
     may be several. ``label_separator`` divides the labels of a file's line. ``stream=True`` reads a file anew each epoch.
+
+    ``hidden_size`` may be a list, a size for each layer. Between layers: ``residual`` or ``highway``, ``dropout``; before the
+    first ``input_dropout``; ``variational`` drops the same units at all steps (`recell.nn.Recurrent`).
     """
 
-    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1, bidirectional: bool = True,
-                 sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), pooling: str = "last",
-                 dropout: float = 0.3, input_dropout: float = 0.0, level: str = "words", embedding_size: int = 100,
+    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: HiddenSize = 128, num_layers: int = 1,
+                 bidirectional: bool = True, sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (),
+                 pooling: str = "last", dropout: float = 0.3, input_dropout: float | None = 0.0, variational: bool = False,
+                 residual: bool = False, highway: bool = False, level: str = "words", embedding_size: int = 100,
                  lowercase: bool = True, minimum_count: int = 1, vocabulary_size: int = 8000, unknown_rate: float = 0.02,
                  scale: str = "channels", class_weight: str | Mapping[Any, float] | None = None, label_smoothing: float = 0.0,
                  threshold: float = 0.5, label_separator: str | None = None, batch_size: int = 32, steps: int | None = None,
@@ -164,6 +164,9 @@ class Classifier(SequenceTask[Labelled, Item]):
         self.pooling = pooling
         self.dropout = dropout
         self.input_dropout = input_dropout
+        self.variational = variational
+        self.residual = residual
+        self.highway = highway
         self.level = level
         self.embedding_size = embedding_size
         self.lowercase = lowercase
@@ -235,16 +238,13 @@ class Classifier(SequenceTask[Labelled, Item]):
     def _check(self) -> Cell:
         cell = self._check_sequence(("embedding_size", "minimum_count", "vocabulary_size"))
         for name, choices in (("level", LEVELS), ("scale", SCALES), ("pooling", POOLINGS)):
-            if getattr(self, name) not in choices:
-                raise RecellError(unknown(name, str(getattr(self, name)), choices))
-        for name in ("input_dropout", "unknown_rate", "label_smoothing", "threshold"):
+            check_choice(name, getattr(self, name), choices)
+        for name in ("unknown_rate", "label_smoothing", "threshold"):
             if check_number(name, getattr(self, name)) >= 1:
                 raise RecellError(message(f"{name} is below 1", came=getattr(self, name), write=f"{name}=0.1"))
         weight = self.class_weight
         if weight is not None and weight != "balanced" and not isinstance(weight, Mapping):
             raise RecellError(message("class_weight is weights by class", came=repr(weight), write="'balanced' or {'rare': 5.0}"))
-        if cell.brings_output and (self.bidirectional or self.num_layers > 1):
-            raise RecellError(message(f"{cell.name} brings its own output layer", write="bidirectional=False, num_layers=1"))
         return cell
 
     def _labelled(self, data: Any, labels: Any) -> Source[Labelled]:
@@ -296,10 +296,8 @@ class Classifier(SequenceTask[Labelled, Item]):
         return ClassCodec(reader_of(described.get("reader")), classes, several=several, counts=counts, total=total)
 
     def _build(self, cell: Cell, codec: Any) -> ClassNetwork:
-        return ClassNetwork(cell, codec, embedding_size=self.embedding_size, hidden_size=self.hidden_size,
-                            num_layers=self.num_layers, bidirectional=self.bidirectional, sizes=self.sizes, pooling=self.pooling,
-                            dropout=self.dropout, input_dropout=self.input_dropout, unknown_rate=self.unknown_rate,
-                            weights=self._weights(codec), label_smoothing=self.label_smoothing, backend=self.backend)
+        return ClassNetwork(cell, codec, Layers.of(self), embedding_size=self.embedding_size, pooling=self.pooling,
+                            unknown_rate=self.unknown_rate, weights=self._weights(codec), label_smoothing=self.label_smoothing)
 
     def _weights(self, codec: ClassCodec) -> Tensor | None:
         """A weight for each class, (classes,)."""

@@ -20,13 +20,13 @@ from torch.nn import functional
 
 from recell.data.frames import FrameFile, sequences_of
 from recell.data.frames import Sequence as Piece
-from recell.errors import DataError, ModelError, RecellError, ShapeError, message, unknown
+from recell.errors import DataError, ModelError, RecellError, ShapeError, message
 from recell.language.cell import Cell
-from recell.nn import Recurrent
 from recell.nn.dropout import Dropout
+from recell.tasks._checks import check_choice
+from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
 from recell.training import Loss
-from recell.training.loop import check_number
 
 Values = NDArray[np.float32]
 KINDS = ("binary", "real")
@@ -101,16 +101,12 @@ class FrameCodec:
 class FrameNetwork(SequenceNetwork):
     """Recurrent -> dropout -> linear: a logit for each key, or a mean and the log of a deviation for each feature."""
 
-    def __init__(self, cell: Cell, codec: FrameCodec, *, hidden_size: int, num_layers: int, sizes: Mapping[str, int] | None,
-                 dropout: float, input_dropout: float, variational: bool, transpose: int, backend: str) -> None:
+    def __init__(self, cell: Cell, codec: FrameCodec, layers: Layers, *, transpose: int) -> None:
         super().__init__()
         self.kind, self.transpose = codec.kind, transpose
         outputs = codec.width * (1 if codec.kind == "binary" else 2)
-        if cell.brings_output:
-            sizes = {**(sizes or {}), "output": outputs}
-        self.recurrent = Recurrent(cell, codec.width, hidden_size, num_layers, sizes=sizes, input_dropout=input_dropout,
-                                   dropout=dropout if num_layers > 1 else 0.0, variational=variational, backend=backend)
-        self.dropout = Dropout(0.0 if cell.brings_output else dropout)
+        self.recurrent = layers.make(cell, codec.width, outputs)
+        self.dropout = Dropout(0.0 if cell.brings_output else layers.dropout)
         self.output = nn.Identity() if cell.brings_output else nn.Linear(self.recurrent.output_size, outputs)
         if isinstance(self.output, nn.Linear) and codec.rates is not None:
             self.output.bias.data = torch.from_numpy(codec.rates).logit()
@@ -150,14 +146,17 @@ class Frames(SequenceTask[Piece, Item]):
     Data: a JSON-lines file (`data.frames.FrameFile`; ``FILE#train`` takes the lines of that split), a list of arrays (T, C), or
     an array (N, T, C). ``values`` "binary" or "real"; ``keys``: how many there are where a file lists the active ones. The
     first frame of a sequence is given, each later one is foretold: ``nll_per_step`` is their mean negative log probability in
-    nats, summed over keys or features. ``dropout`` drops units between layers and before the output, ``input_dropout`` of
-    the frames, ``variational`` the same ones at all steps. ``transpose=k`` shifts each training sequence by -k to k keys, drawn
+    nats, summed over keys or features. ``transpose=k`` shifts each training sequence by -k to k keys, drawn
     anew each time; keys beyond the ends are lost. ``stream=True`` reads a file anew each epoch in place of keeping it.
+
+    ``hidden_size`` may be a list, a size for each layer. Between layers: ``residual`` or ``highway``, ``dropout``; before the
+    first ``input_dropout``; ``variational`` drops the same units at all steps (`recell.nn.Recurrent`).
     """
 
-    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1,
+    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: HiddenSize = 128, num_layers: int = 1,
                  sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), values: str = "binary", keys: int = 88,
-                 dropout: float = 0.3, input_dropout: float = 0.0, variational: bool = False, transpose: int = 0,
+                 dropout: float = 0.3, input_dropout: float | None = 0.0, variational: bool = False, residual: bool = False,
+                 highway: bool = False, transpose: int = 0,
                  batch_size: int = 16, steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw",
                  learning_rate: float = 3e-3, validation_fraction: float = 0.1, patience: int | None = None,
                  plan: Mapping[str, Any] | None = None, seed: int = 0, threads: int | None = None, device: str = "cpu",
@@ -172,6 +171,8 @@ class Frames(SequenceTask[Piece, Item]):
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.variational = variational
+        self.residual = residual
+        self.highway = highway
         self.transpose = transpose
         self.batch_size = batch_size
         self.steps = steps
@@ -206,16 +207,11 @@ class Frames(SequenceTask[Piece, Item]):
 
     def _check(self) -> Cell:
         cell = self._check_sequence(("keys",))
-        if self.values not in KINDS:
-            raise RecellError(unknown("kind of values", str(self.values), KINDS))
-        if check_number("input_dropout", self.input_dropout) >= 1:
-            raise RecellError(message("input_dropout is a probability below 1", came=self.input_dropout, write="0.2"))
+        check_choice("kind of values", self.values, KINDS)
         if isinstance(self.transpose, bool) or not isinstance(self.transpose, int) or self.transpose < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RecellError(message("transpose counts keys, from 0", came=repr(self.transpose), write="transpose=5"))
         if self.transpose and self.values == "real":
             raise RecellError(message("only keys can be transposed", came="values='real'", write="transpose=0"))
-        if cell.brings_output and self.num_layers > 1:
-            raise RecellError(message(f"{cell.name} brings its own output layer", write="num_layers=1"))
         return cell
 
     def _labelled(self, data: Any, labels: Any) -> Source[Piece]:
@@ -241,9 +237,7 @@ class Frames(SequenceTask[Piece, Item]):
         return FrameCodec(described["kind"], mean, deviation)
 
     def _build(self, cell: Cell, codec: Any) -> FrameNetwork:
-        return FrameNetwork(cell, codec, hidden_size=self.hidden_size, num_layers=self.num_layers, sizes=self.sizes,
-                            dropout=self.dropout, input_dropout=self.input_dropout, variational=self.variational,
-                            transpose=self.transpose, backend=self.backend)
+        return FrameNetwork(cell, codec, Layers.of(self), transpose=self.transpose)
 
     def _main_figure(self, codec: Any) -> str:
         return "loss"

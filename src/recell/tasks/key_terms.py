@@ -30,10 +30,12 @@ from recell.data.key_terms import (
 )
 from recell.data.sentences import Sentence
 from recell.data.tags import Span, of_spans
-from recell.errors import DataError, ModelError, RecellError, message, unknown
+from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.nn.crf import combined
 from recell.tasks import tagger
+from recell.tasks._checks import check_choice
+from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
 from recell.tasks._terms import figures, likely, table
 from recell.tasks._words import WordOptions
@@ -154,19 +156,24 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
     marginals, that a term stands just there; those of at least ``threshold`` come out, and none that overlaps a surer one.
     Words are features as in `Tagger`. ``boundary_f1``: both ends right; ``f1_at_5``, ``f1_at_10``: of the surest 5 and 10
     distinct strings of a text.
+
+    ``hidden_size`` may be a list, a size for each layer. Between layers: ``residual`` or ``highway``, ``dropout``; before the
+    first ``input_dropout`` (None: as ``dropout``); ``variational`` drops the same units at all steps (`recell.nn.Recurrent`).
     """
 
     _start = 1.0  # in cross-validation within SemEval-2017's training part better than START (docs/tasks.md)
 
-    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1, bidirectional: bool = True,
-                 sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), dropout: float = 0.5,
-                 level: str = "sentences", scheme: str = "bioes", kinds: bool = True, members: int = 1, threshold: float = 0.2,
-                 word_size: int = 50, character_size: int = 25, trigram_size: int = 0, shape_size: int = 10,
-                 vectors: str | None = None, lowercase: bool = True, minimum_count: int = 1, unknown_rate: float = 0.2,
-                 batch_size: int = 4, steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw",
-                 learning_rate: float = 3e-3, validation_fraction: float = 0.1, patience: int | None = None,
-                 plan: Mapping[str, Any] | None = None, seed: int = 0, threads: int | None = None, device: str = "cpu",
-                 backend: str = "auto", stream: bool = False) -> None:  # fmt: skip
+    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: HiddenSize = 128, num_layers: int = 1,
+                 bidirectional: bool = True, sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (),
+                 dropout: float = 0.5, input_dropout: float | None = None, variational: bool = False, residual: bool = False,
+                 highway: bool = False, level: str = "sentences", scheme: str = "bioes", kinds: bool = True,
+                 members: int = 1, threshold: float = 0.2, word_size: int = 50, character_size: int = 25,
+                 trigram_size: int = 0, shape_size: int = 10, vectors: str | None = None, lowercase: bool = True,
+                 minimum_count: int = 1, unknown_rate: float = 0.2, batch_size: int = 4, steps: int | None = None,
+                 epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
+                 validation_fraction: float = 0.1, patience: int | None = None, plan: Mapping[str, Any] | None = None,
+                 seed: int = 0, threads: int | None = None, device: str = "cpu", backend: str = "auto",
+                 stream: bool = False) -> None:  # fmt: skip
         self.cell = cell
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -174,6 +181,10 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         self.sizes = sizes
         self.modifiers = modifiers
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.variational = variational
+        self.residual = residual
+        self.highway = highway
         self.level = level
         self.scheme = scheme
         self.kinds = kinds
@@ -216,13 +227,10 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         cell = self._check_sequence(("word_size", "minimum_count", "members"))
         self._check_words()
         for name, choices in (("level", LEVELS), ("scheme", SCHEMES)):
-            if getattr(self, name) not in choices:
-                raise RecellError(unknown(name, str(getattr(self, name)), choices))
+            check_choice(name, getattr(self, name), choices)
         if not 0 < check_number("threshold", self.threshold) < 1:
             said = "threshold is a probability above 0 and below 1"
             raise RecellError(message(said, came=self.threshold, write="threshold=0.2"))
-        if cell.brings_output and (self.bidirectional or self.num_layers > 1):
-            raise RecellError(message(f"{cell.name} brings its own output layer", write="bidirectional=False, num_layers=1"))
         return cell
 
     def _labelled(self, data: Any, labels: Any) -> Source[Document]:
@@ -256,18 +264,7 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
 
     def _member(self, cell: Cell, tagging: TagCodec) -> TagNetwork:
         assert tagging.table is not None
-        return TagNetwork(
-            cell,
-            tagging,
-            self._word_features(cell, tagging.table),
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            sizes=self.sizes,
-            dropout=self.dropout,
-            crf=True,
-            backend=self.backend,
-        )
+        return TagNetwork(cell, tagging, self._word_features(cell, tagging.table), Layers.of(self), crf=True)
 
     def _main_figure(self, codec: Any) -> str:
         return "boundary_f1"

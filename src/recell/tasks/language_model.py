@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,13 +16,14 @@ import torch
 from recell.data.batching import Streams
 from recell.data.text import read_text
 from recell.data.vocabulary import UNKNOWN, Level, Vocabulary, checked_level
-from recell.errors import DataError, ModelError, RecellError, ShapeError, message
+from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.runtime.model import Model, network_description
 from recell.runtime.network import check_tensors
 from recell.runtime.saved import TENSORS, SavedModel, tensors_bytes
 from recell.tasks._language import LanguageLearner, Network, nats_per_token
-from recell.tasks._trained import METRICS, VOCABULARY, TrainedTask, arrays_of, check_count
+from recell.tasks._layers import HiddenSize, Layers
+from recell.tasks._trained import METRICS, VOCABULARY, TrainedTask, arrays_of
 from recell.training.loop import check_number
 from recell.training.metrics import read_records, records_bytes
 from recell.training.progress import Progress, chosen
@@ -52,7 +54,7 @@ class LanguageModel(TrainedTask):
         *,
         cell: Cell | str = "LSTM",
         level: Level = "characters",
-        hidden_size: int | list[int] | tuple[int, ...] = 256,
+        hidden_size: HiddenSize = 256,
         num_layers: int = 1,
         embedding_size: int | None = None,
         sizes: Mapping[str, int] | None = None,
@@ -197,7 +199,8 @@ class LanguageModel(TrainedTask):
         cell, vocabulary, description = saved.cell(), saved.vocabulary(), network_description(saved)
         tensors = saved.tensors()
         check_tensors(cell, description, tensors, len(vocabulary))
-        network = self._network_of(cell, len(vocabulary), description)
+        own = {name: value for name, value in description.items() if name != "input_size"}  # the layers, as they were saved
+        network = Network(cell, len(vocabulary), replace(Layers.of(self), **own), embedding_size=description["input_size"])
         network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
         self.vocabulary_, self.network_ = vocabulary, network  # on the CPU, wherever it was trained
         self.steps_ = saved.entry("trained", "steps", kind=int)
@@ -213,15 +216,7 @@ class LanguageModel(TrainedTask):
 
     def _check(self) -> Cell:
         """Refuse what cannot be, before anything is read or written; the cell."""
-        counts = ("hidden_size",) if not isinstance(self.hidden_size, (list, tuple)) else ()
-        cell = self._check_shared((*counts, "num_layers", "batch_size", "window", "minimum_count"), ("embedding_size",))
-        for size in () if counts else self._hidden_sizes():
-            check_count("hidden_size", size)
-        if self.input_dropout is not None and check_number("input_dropout", self.input_dropout) >= 1:
-            raise RecellError(message("input_dropout is a probability below 1", came=self.input_dropout, write="None, or 0.2"))
-        for name in ("residual", "highway", "variational"):
-            if not isinstance(getattr(self, name), bool):
-                raise RecellError(message(f"{name} is True or False", came=repr(getattr(self, name)), write=f"{name}=True"))
+        cell = self._check_shared(("batch_size", "window", "minimum_count"), ("embedding_size",))
         if check_number("validation_fraction", self.validation_fraction) >= 1:
             raise RecellError(message("validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"))
         checked_level(self.level)
@@ -237,42 +232,15 @@ class LanguageModel(TrainedTask):
         cut = len(text) - int(len(text) * self.validation_fraction)
         return text[:cut], text[cut:]
 
-    def _hidden_sizes(self) -> tuple[Any, ...]:
-        """The sizes of the layers, or the one that all have."""
-        if not isinstance(self.hidden_size, (list, tuple)):
-            return (self.hidden_size,)
-        if not self.hidden_size or self.num_layers not in (1, len(self.hidden_size)):
-            named = f"hidden_size={list(self.hidden_size)} and num_layers={self.num_layers}"
-            raise ShapeError(message("a list of hidden sizes has one for each layer", came=named, write="hidden_size=[256, 128]"))
-        return tuple(self.hidden_size)
-
     def _make_network(self, cell: Cell, vocabulary_size: int) -> Network:
-        description = {
-            "input_size": self.embedding_size or min(self._hidden_sizes()[0], 128),
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-            "sizes": dict(self.sizes or {}),
-            "residual": self.residual,
-            "highway": self.highway,
-        }
+        layers = Layers.of(self)
+        width = self.embedding_size or min(layers.hidden_sizes[0], 128)
         try:
-            network = self._network_of(cell, vocabulary_size, description)
+            network = Network(cell, vocabulary_size, layers, embedding_size=width)
         except RuntimeError as error:  # torch's own, such as memory that is not there
             raise RecellError(message(f"the network cannot be made: {error}", write="a smaller hidden_size")) from None
         return self._placed(network)
 
-    def _network_of(self, cell: Cell, vocabulary_size: int, description: Mapping[str, Any]) -> Network:
-        named = {name: value for name, value in description.items() if name != "input_size"}
-        return Network(
-            cell,
-            vocabulary_size,
-            embedding_size=description["input_size"],
-            dropout=self.dropout,
-            input_dropout=self.input_dropout,
-            variational=self.variational,
-            backend=self.backend,
-            **named,
-        )
 
 def _text(data: Text) -> str:
     if isinstance(data, (str, Path)):

@@ -20,11 +20,12 @@ from torch.nn import functional
 from recell.data.ragged import side_by_side
 from recell.data.sentences import Sentence, SentenceFile, sentences_of, unlabelled_of
 from recell.data.tags import marks_spans, may_follow, to_bio, to_bioes
-from recell.errors import DataError, ModelError, RecellError, message, unknown
+from recell.errors import DataError, ModelError, message, unknown
 from recell.language.cell import Cell
-from recell.nn import Recurrent
 from recell.nn.crf import CRF, FORBIDDEN, viterbi
 from recell.nn.dropout import Dropout
+from recell.tasks._checks import check_choice
+from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
 from recell.tasks._words import WordFeatures, WordOptions, WordTable
 from recell.training import Loss
@@ -123,16 +124,11 @@ class TagCodec:
 class TagNetwork(SequenceNetwork):
     """Features -> Recurrent -> a score for each tag -> CRF or softmax; pooled over the words -> a score for each intent."""
 
-    def __init__(self, cell: Cell, codec: TagCodec, features: WordFeatures | None, *, hidden_size: int, num_layers: int,
-                 bidirectional: bool, sizes: Mapping[str, int] | None, dropout: float, crf: bool, backend: str) -> None:
+    def __init__(self, cell: Cell, codec: TagCodec, features: WordFeatures | None, layers: Layers, *, crf: bool) -> None:
         super().__init__()
-        self.features, self.dropout = features, Dropout(dropout)
+        self.features, self.dropout = features, Dropout(layers.dropout)
         width = codec.features if features is None else features.width
-        if cell.brings_output:
-            sizes = {**(sizes or {}), "output": len(codec.tags)}
-        between = dropout if num_layers > 1 else 0.0
-        self.recurrent = Recurrent(cell, width, hidden_size, num_layers, bidirectional=bidirectional, sizes=sizes,
-                                   dropout=between, backend=backend)
+        self.recurrent = layers.make(cell, width, len(codec.tags))
         read = self.recurrent.output_size
         self.output = None if cell.brings_output else nn.Linear(read, len(codec.tags))
         allowed = torch.from_numpy(may_follow(codec.tags, codec.scheme))
@@ -143,7 +139,7 @@ class TagNetwork(SequenceNetwork):
     def scores(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """A score for each tag, (T, N, tags), and for each intent, (N, intents)."""
         x = batch["frames"] if self.features is None else self.features(batch)
-        y, _ = self.recurrent(self.dropout(x), lengths=batch["lengths"])
+        y, _ = self.recurrent(x, lengths=batch["lengths"])
         y = self.dropout(y)
         tags = y if self.output is None else self.output(y)
         return tags, None if self.intent is None else self.intent(_highest(y, batch["lengths"]))
@@ -176,16 +172,21 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
     word's shape (Xx, d.d); ``vectors`` names a text file of pretrained word vectors, whose length is ``word_size``.
     ``unknown_rate`` of the words are made unknown in training.
     ``stream=True`` reads a file anew each epoch in place of keeping it. Frames are used as they come: scale them first.
+
+    ``hidden_size`` may be a list, a size for each layer. Between layers: ``residual`` or ``highway``, ``dropout``; before the
+    first ``input_dropout`` (None: as ``dropout``); ``variational`` drops the same units at all steps (`recell.nn.Recurrent`).
     """
 
-    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: int = 128, num_layers: int = 1, bidirectional: bool = True,
-                 sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (), dropout: float = 0.5,
-                 output: str = "crf", word_size: int = 100, character_size: int = 25, trigram_size: int = 0, shape_size: int = 0,
-                 vectors: str | None = None, lowercase: bool = True, minimum_count: int = 1, unknown_rate: float = 0.02,
-                 batch_size: int = 16, steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw",
-                 learning_rate: float = 3e-3, validation_fraction: float = 0.1, patience: int | None = None,
-                 plan: Mapping[str, Any] | None = None, seed: int = 0, threads: int | None = None, device: str = "cpu",
-                 backend: str = "auto", stream: bool = False) -> None:  # fmt: skip
+    def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: HiddenSize = 128, num_layers: int = 1,
+                 bidirectional: bool = True, sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (),
+                 dropout: float = 0.5, input_dropout: float | None = None, variational: bool = False, residual: bool = False,
+                 highway: bool = False, output: str = "crf", word_size: int = 100, character_size: int = 25,
+                 trigram_size: int = 0, shape_size: int = 0, vectors: str | None = None, lowercase: bool = True,
+                 minimum_count: int = 1, unknown_rate: float = 0.02, batch_size: int = 16, steps: int | None = None,
+                 epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
+                 validation_fraction: float = 0.1, patience: int | None = None, plan: Mapping[str, Any] | None = None,
+                 seed: int = 0, threads: int | None = None, device: str = "cpu", backend: str = "auto",
+                 stream: bool = False) -> None:  # fmt: skip
         self.cell = cell
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -193,6 +194,10 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         self.sizes = sizes
         self.modifiers = modifiers
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.variational = variational
+        self.residual = residual
+        self.highway = highway
         self.output = output
         self.word_size = word_size
         self.character_size = character_size
@@ -218,11 +223,8 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
 
     def _check(self) -> Cell:
         cell = self._check_sequence(("word_size", "minimum_count"))
-        if self.output not in ("crf", "softmax"):
-            raise RecellError(unknown("output", str(self.output), ("crf", "softmax")))
+        check_choice("output", self.output, ("crf", "softmax"))
         self._check_words()
-        if cell.brings_output and (self.bidirectional or self.num_layers > 1):
-            raise RecellError(message(f"{cell.name} brings its own output layer", write="bidirectional=False, num_layers=1"))
         return cell
 
     def _labelled(self, data: Any, labels: Any) -> Source[Sentence]:
@@ -253,9 +255,7 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
 
     def _build(self, cell: Cell, codec: Any) -> TagNetwork:
         features = None if codec.table is None else self._word_features(cell, codec.table)
-        return TagNetwork(cell, codec, features, hidden_size=self.hidden_size, num_layers=self.num_layers,
-                          bidirectional=self.bidirectional, sizes=self.sizes, dropout=self.dropout, crf=self.output == "crf",
-                          backend=self.backend)
+        return TagNetwork(cell, codec, features, Layers.of(self), crf=self.output == "crf")
 
     def _main_figure(self, codec: Any) -> str:
         return "slot_f1" if codec.scheme == "bioes" else "tag_accuracy"

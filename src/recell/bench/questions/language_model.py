@@ -20,6 +20,7 @@ from recell import cells
 from recell.bench.report import Row, against
 from recell.bench.timing import Options, Step, medians, take_turns
 from recell.data import Streams, Vocabulary
+from recell.tasks._layers import Layers
 from recell.tasks.language_model import LanguageLearner, Network
 from recell.training import Plan, Training
 
@@ -47,7 +48,7 @@ def step_seconds(text: str) -> dict[str, float]:
     """Median seconds of a whole training step, by side."""
     vocabulary = Vocabulary.of_text(text)
     numbers = vocabulary.encode(text)
-    ours = Network(cells.get("LSTM"), len(vocabulary), embedding_size=EMBEDDING_SIZE, hidden_size=HIDDEN_SIZE)
+    ours = Network(cells.get("LSTM"), len(vocabulary), Layers(HIDDEN_SIZE), embedding_size=EMBEDDING_SIZE)
     networks: dict[str, nn.Module] = {"recell LSTM": ours, "torch.nn.LSTM": TorchNetwork(len(vocabulary))}
     sides = {name: training_step(network, numbers) for name, network in networks.items()}
     return medians(take_turns(sides, rounds=4, warm=0, settle=3, runs=6))

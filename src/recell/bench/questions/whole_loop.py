@@ -31,6 +31,7 @@ from recell.bench.timing import Options, medians, take_turns
 from recell.data.buckets import Buckets
 from recell.data.images import labels_beside, read_images
 from recell.nn import Recurrent
+from recell.nn.dropout import Dropout
 from recell.tasks._sequence import SequenceLearner
 from recell.tasks.classifier import Classifier
 from recell.tasks.tagger import Tagger
@@ -89,18 +90,24 @@ class Packed(nn.Module):
     def __init__(self, layer: Recurrent, kind: str) -> None:
         super().__init__()
         directions = {"bidirectional": layer.bidirectional, "num_layers": layer.num_layers}
+        self.drop = Dropout(layer.input_dropout)  # recell's, as all else: no part of the layers' share
         self.layer = getattr(nn, kind)(layer.input_size, layer.hidden_size, **directions)
         self.output_size = layer.output_size
         self.batches: list[tuple[Tensor, Tensor | None]] | None = None
 
     def forward(self, x: Tensor, *, lengths: Tensor | None) -> tuple[Tensor, None]:
+        x = self.drop(x)
         if self.batches is not None:
             self.batches.append((x.detach(), lengths))
+        return self.read(x, lengths), None
+
+    def read(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """torch's layers alone."""
         if lengths is None:
-            return self.layer(x)[0], None
+            return self.layer(x)[0]
         lengths = lengths.clamp(min=1)  # torch takes no empty row
         packed = pack_padded_sequence(x, lengths)  # a batch's longest row stands first
-        return pad_packed_sequence(self.layer(packed)[0], total_length=len(x))[0], None
+        return pad_packed_sequence(self.layer(packed)[0], total_length=len(x))[0]
 
 
 def share_of(training: Training, layers: Sequence[Packed], steps: int = 60) -> float:
@@ -120,7 +127,7 @@ def alone(layer: Packed, x: Tensor, lengths: Tensor | None) -> Callable[[], obje
     x = x.clone().requires_grad_()
 
     def run() -> None:
-        y, _ = layer(x, lengths=lengths)
+        y = layer.read(x, lengths)
         y.backward(torch.ones_like(y))
 
     return run

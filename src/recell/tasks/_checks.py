@@ -1,0 +1,55 @@
+"""What an option of a task may be: each check passes or raises one line that names the option."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+from recell.errors import RecellError, ShapeError, message, unknown
+from recell.language.cell import Cell
+from recell.training.loop import check_number
+
+
+def check_count(name: str, value: object) -> None:
+    """ShapeError for what is no whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ShapeError(message(f"{name} is a whole number from 1", came=repr(value), write=f"{name}=64"))
+
+
+def check_flag(name: str, value: object) -> None:
+    """RecellError for what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise RecellError(message(f"{name} is True or False", came=repr(value), write=f"{name}=True"))
+
+
+def check_part(name: str, value: object, what: str = "a probability", write: float = 0.2) -> None:
+    """RecellError for what is no number from 0 to below 1."""
+    if check_number(name, value) >= 1:
+        raise RecellError(message(f"{name} is {what} below 1", came=value, write=f"{name}={write}"))
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """RecellError for what is none of the choices; it offers the nearest."""
+    if value not in choices:
+        raise RecellError(unknown(name, str(value), choices))
+
+
+def check_one_layer(cell: Cell, *, bidirectional: bool | None, layers: int) -> None:
+    """RecellError where a cell with an output layer of its own, which belongs at the end, would be followed by another, or
+    joined with one; `bidirectional` is None where a task has no such option."""
+    if cell.brings_output and (bidirectional or layers > 1):
+        write = "num_layers=1" if bidirectional is None else "bidirectional=False, num_layers=1"
+        raise RecellError(message(f"{cell.name} brings its own output layer", write=write))
+
+
+def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """The size of each layer, or the one that all have; ShapeError for what is no size, and for a list of other than one each."""
+    if not isinstance(hidden_size, (list, tuple)):
+        check_count("hidden_size", hidden_size)
+        return (int(hidden_size),)  # type: ignore[arg-type]
+    if not hidden_size or num_layers not in (1, len(hidden_size)):
+        named = f"hidden_size={list(hidden_size)} and num_layers={num_layers}"
+        raise ShapeError(message("a list of hidden sizes has one for each layer", came=named, write="hidden_size=[256, 128]"))
+    for size in hidden_size:
+        check_count("hidden_size", size)
+    return tuple(map(int, hidden_size))
