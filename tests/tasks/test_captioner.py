@@ -98,6 +98,8 @@ def test_captions_are_drawn_with_their_probabilities() -> None:
     x, y = vectors(60)
     task = Captioner(**{**SMALL, "epochs": 3}).fit(x, y, progress=False)
     assert task.generate(x, seed=3) == task.generate(x, seed=3)
+    with pytest.raises(DataError, match="seed is a whole number from 0"):
+        task.generate(x, seed=-1)
     assert task.generate(x[:9], top_k=1, seed=1) == task.predict(x[:9])
     drawn = task.generate(np.repeat(x[:1], 600, 0), seed=0)
     for text in sorted(set(drawn), key=drawn.count)[-3:]:

@@ -72,6 +72,8 @@ def test_frames_are_drawn_with_the_probabilities_foretold(fitted: Frames) -> Non
     long = fitted.generate(prompt[:2], 12, seed=0)
     assert np.mean(long[:, :6].sum(1) >= 1) > 0.8
     assert fitted.generate(prompt, 0).shape == (0, 7)
+    with pytest.raises(DataError, match="seed is a whole number from 0"):
+        fitted.generate(prompt, 2, seed=-1)
 
 
 def test_real_frames_have_a_density_in_their_own_units() -> None:

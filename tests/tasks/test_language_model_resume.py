@@ -96,6 +96,14 @@ def test_what_was_another_training_is_not_resumed(corpus: Path, small: dict[str,
         LanguageModel(**small).fit([corpus.read_text() + "more and more" * 9], out=out, resume=True)
 
 
+def test_other_held_out_text_is_not_resumed(corpus: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    text = corpus.read_text()
+    LanguageModel(**small).fit([text], validation=[text[:200]], progress=False, out=tmp_path / "m")
+    with pytest.raises(ModelError, match="held out other data"):
+        LanguageModel(**small).fit([text], validation=[text[:199]], out=tmp_path / "m", resume=True)
+    LanguageModel(**small).fit([text], validation=[text[:200]], progress=False, out=tmp_path / "m", resume=True)
+
+
 def test_ctrl_c_saves_and_says_where(corpus: Path, small: dict[str, Any], tmp_path: Path, monkeypatch) -> None:
     real = torch.nn.utils.clip_grad_norm_
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from recell import cells, load
-from recell.errors import RecellError
+from recell.errors import RecellError, ShapeError
 from recell.nn import Recurrent
 from recell.tasks import Captioner, Classifier, Frames, KeyTerms, LanguageModel, Tagger
 from recell.tasks._layers import Layers
@@ -95,6 +95,27 @@ def test_each_task_takes_a_size_for_each_layer(task: type, tmp_path: Path) -> No
 def test_what_cannot_be_between_layers_is_one_line(task: type, wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(RecellError, match=said):
         trained(task, wrong)
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "said"),
+    [
+        (Tagger, {}, "as hidden, 5 numbers a step; came 12 from word_size, character_size .twice., .* write hidden_size=12"),
+        (Classifier, {}, "came 6 from embedding_size; write hidden_size=6"),
+        (Classifier, {"hidden_size": 6, "num_layers": 2}, "a layer above two directions .* write bidirectional=False"),
+        (Captioner, {}, "came 7 from embedding_size and code_size; write hidden_size=7"),
+        (Captioner, {"feed": "state"}, "came 3 from embedding_size; write hidden_size=3"),
+        (Frames, {}, "came 7 from values of a frame; write hidden_size=7"),
+        (LanguageModel, {"embedding_size": 4}, "came 4 from embedding_size; write hidden_size=4"),
+    ],
+)
+def test_a_cell_that_reads_as_much_as_it_has_units_says_so_in_the_tasks_words(task: type, options: dict, said: str) -> None:
+    with pytest.raises(ShapeError, match=said):
+        trained(task, {"cell": "SRU", "hidden_size": 5, **options})
+
+
+def test_the_size_that_is_offered_fits() -> None:
+    assert layers_of(trained(Tagger, {"cell": "SRU", "hidden_size": 12})).input_size == 12
 
 
 def test_input_dropout_of_none_is_the_dropout() -> None:

@@ -182,6 +182,16 @@ def test_broken_off_and_resumed_it_ends_with_the_very_bits(tmp_path, monkeypatch
         Sign(steps=30, plan={"checkpoint_every": 5}).fit(x, other, out=tmp_path / "broken", resume=True, progress=False)
 
 
+def test_it_is_resumed_with_the_same_held_out_data_alone(tmp_path) -> None:
+    (x, y), (other, labels) = data(), data(20, seed=5)
+    task = Sign(steps=4, plan={"checkpoint_every": 2})
+    task.fit(x, y, validation=(other, labels), out=tmp_path, progress=False)
+    for strange in ((other[:-1], labels[:-1]), (other, [1 - label for label in labels]), ([], [])):
+        with pytest.raises(ModelError, match="held out other data .*; resume it with the same validation"):
+            task.fit(x, y, validation=strange, out=tmp_path, resume=True, progress=False)
+    task.fit(x, y, validation=(other, labels), out=tmp_path, resume=True, progress=False)
+
+
 def test_saved_and_restored_it_answers_the_same(tmp_path) -> None:
     x, y = data()
     task = Sign(epochs=2, cell="LSTM", modifiers=["zoneout(h=0.1)"]).fit(x, y, progress=False).save(tmp_path / "m")

@@ -11,7 +11,7 @@ import pytest
 import recell
 from recell.cli.run import run
 from recell.data.tags import broken
-from recell.errors import DataError, ModelError, RecellError
+from recell.errors import DataError, ModelError, RecellError, ShapeError
 from recell.tasks import Tagger
 
 CITIES = ("Taipei", "New York", "Rome", "Kiel", "San Jose")
@@ -79,6 +79,16 @@ def test_options(options) -> None:
     words, labels = grammar(100)
     task = Tagger(**{**SMALL, **options}).fit(words, [tags for tags, _ in labels], progress=False)
     assert task.evaluate(words, [tags for tags, _ in labels])["slot_f1"] > (0.4 if options.get("cell") == "Jordan" else 0.9)
+
+
+@pytest.mark.parametrize(("cell", "offered"), [("Clockwork", 28), ("GRUD", 26)])
+def test_a_size_of_characters_that_the_cell_does_not_take_is_named_with_one_that_it_takes(cell: str, offered: int) -> None:
+    options, data = {"cell": cell, "hidden_size": 16, "word_size": 12, "steps": 1}, grammar(10)
+    with pytest.raises(ShapeError, match=f"{cell} cannot read letters .* character_size=25; write character_size={offered}, "):
+        Tagger(**options).fit(*data, progress=False)
+    Tagger(**options, character_size=offered).fit(*data, progress=False)
+    with pytest.raises(ShapeError, match="ProjectedLSTM needs a number for"):
+        Tagger(cell="ProjectedLSTM").fit(*data, progress=False)
 
 
 def test_plain_tags_have_their_own_figure() -> None:

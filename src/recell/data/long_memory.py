@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recell.data.drawing import generator_of
 from recell.errors import DataError
 
 Floats = NDArray[np.float32]
@@ -29,7 +30,7 @@ def adding(n: int, length: int = 150, seed: int = 0) -> tuple[Floats, Floats]:
     error of 1/6. Raises DataError below 2 steps.
     """
     _check(n, length, least=2)
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     values = rng.random((n, length), dtype=np.float32)
     half = length // 2
     places = np.stack([rng.integers(0, half, n), rng.integers(half, length, n)], axis=1)  # (n, 2)
@@ -47,7 +48,7 @@ def copy(n: int, length: int = 100, seed: int = 0) -> tuple[Numbers, Numbers]:
     without memory is `copy_chance(length)`. Raises DataError for a gap below 1.
     """
     _check(n, length, least=1)
-    remembered = np.random.default_rng(seed).integers(1, COPY_SYMBOLS - 1, (n, COPY_LENGTH))
+    remembered = generator_of(seed).integers(1, COPY_SYMBOLS - 1, (n, COPY_LENGTH))
     inputs = np.zeros((n, length + 2 * COPY_LENGTH), np.int64)
     inputs[:, :COPY_LENGTH] = remembered
     inputs[:, COPY_LENGTH + length - 1] = COPY_SYMBOLS - 1
@@ -73,7 +74,7 @@ def temporal_order(n: int, length: tuple[int, int] | int = (100, 110), seed: int
     _check(n, shortest, least=10)
     if longest < shortest:
         raise DataError(f"temporal_order: the lengths go from {shortest} to {longest}; write the shorter first")
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     lengths = rng.integers(shortest, longest + 1, n)
     symbols = rng.integers(2, 6, (n, longest))
     symbols[:, 0] = ORDER_SYMBOLS.index("E")
@@ -94,7 +95,7 @@ def parity(n: int, length: int = 50, seed: int = 0, *, every_step: bool = True) 
     nats. Raises DataError below 1 step.
     """
     _check(n, length, least=1)
-    bits = np.random.default_rng(seed).integers(0, 2, (n, length))
+    bits = generator_of(seed).integers(0, 2, (n, length))
     targets = np.bitwise_xor.accumulate(bits, axis=1)
     return bits[:, :, None].astype(np.float32), targets if every_step else targets[:, -1]
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recell.data.drawing import generator_of
 from recell.errors import RecellError, message
 
 Logits = NDArray[np.floating[Any]]
@@ -90,7 +91,7 @@ def sample(
     if not len(prompt):
         raise RecellError("the prompt is empty; sampling needs a first symbol, such as the start entry")
     sampling = sampling or Sampling()
-    generator = np.random.default_rng(seed)
+    generator = generator_of(seed)
     ends = frozenset(stop)
     for symbol in prompt[:-1]:
         step(symbol)

@@ -75,8 +75,6 @@ class Model:
             raise DataError(message("a prompt is text", came=type(prompt).__name__, write='generate("")'))
         if isinstance(length, bool) or not isinstance(length, int) or length < 0:
             raise DataError(message("length counts tokens, from 0", came=repr(length), write="length=200"))
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise DataError(message("seed is a whole number from 0, or None", came=repr(seed), write="seed=0"))
         writer = self.writer(Sampling(temperature, top_k, top_p), seed)
         writer.read(prompt)
         return "".join(writer.write(length))

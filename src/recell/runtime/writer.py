@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from recell.data.drawing import generator_of
 from recell.data.vocabulary import SPECIAL, START, Vocabulary
 from recell.decoding.sample import Sampling, sample
 from recell.runtime.session import Session
@@ -21,7 +22,7 @@ class Writer:
         self._session = session
         self._vocabulary = vocabulary
         self._sampling = replace(sampling, forbidden=(*sampling.forbidden, *_NEVER_WRITTEN))
-        self._generator = np.random.default_rng(seed)
+        self._generator = generator_of(seed)
         self._last = START
 
     def read(self, text: str) -> None:

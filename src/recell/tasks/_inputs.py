@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from recell.data.labelled import Labelled
 from recell.data.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary, checked_level, tokenize
 from recell.errors import DataError, ModelError, message
+from recell.tasks._scales import scale_in, scale_of
 
 Batch = dict[str, Tensor]
 Numbers = NDArray[Any]  # tokens (T,) or steps (T, C)
@@ -48,6 +49,7 @@ class Features(nn.Module, ABC):
     """What turns a reader's batch into a network's input."""
 
     width: int
+    reads: str  # what the width is made of, for people
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
@@ -110,7 +112,7 @@ class TokenFeatures(Features):
 
     def __init__(self, tokens: int, size: int, unknown_rate: float) -> None:
         super().__init__()
-        self.width, self.unknown_rate = size, unknown_rate
+        self.width, self.reads, self.unknown_rate = size, "embedding_size", unknown_rate
         self.embedding = nn.Embedding(tokens, size)
         nn.init.normal_(self.embedding.weight, std=START)  # training moves a vector by little: at 1 it stays chance
 
@@ -147,9 +149,7 @@ class SeriesReader:
             mean, square = (np.full_like(part, part.mean()) for part in (mean, square))
         if scale == "none":
             return cls(np.zeros(len(mean), np.float32), np.ones(len(mean), np.float32))
-        variance = np.maximum(square - mean**2, 0)
-        deviation = np.where(variance > 1e-12 * square, np.sqrt(variance), 1)
-        return cls(mean.astype(np.float32), deviation.astype(np.float32))
+        return cls(*scale_of(mean, square))
 
     def encode(self, example: Labelled) -> Numbers:
         if isinstance(example.value, str):
@@ -173,11 +173,8 @@ class SeriesReader:
     def from_json(cls, data: Mapping[str, Any]) -> SeriesReader:
         """The reader out of its data; ModelError where it is none."""
         damaged = ModelError("config.json is damaged: the codec has no mean and deviation; save the model again")
-        try:
-            mean, deviation = (np.array(data[name], np.float32) for name in ("mean", "deviation"))
-        except (KeyError, TypeError, ValueError):
-            raise damaged from None
-        if mean.ndim != 1 or mean.shape != deviation.shape:
+        mean, deviation = scale_in(data, damaged)
+        if mean.ndim != 1:
             raise damaged
         return cls(mean, deviation)
 
@@ -187,7 +184,7 @@ class StepFeatures(Features):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.width = channels
+        self.width, self.reads = channels, "channels"
 
     def forward(self, batch: Batch) -> Tensor:
         return batch["steps"]

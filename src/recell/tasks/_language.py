@@ -32,7 +32,7 @@ class Network(nn.Module):
         super().__init__()
         self.description = layers.described(cell, embedding_size, vocabulary_size)
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        self.recurrent = layers.make(cell, embedding_size, vocabulary_size)
+        self.recurrent = layers.make(cell, embedding_size, vocabulary_size, reads="embedding_size")
         self.dropout = Dropout(layers.dropout)
         self.output = None
         if not cell.brings_output:

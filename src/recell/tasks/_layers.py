@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from recell.errors import RecellError, message
+from recell.errors import RecellError, ShapeError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
 from recell.tasks._checks import check_count, check_flag, check_part, hidden_sizes
@@ -71,10 +71,28 @@ class Layers:
             "num_layers": self.count, "sizes": sizes, "residual": self.residual, "highway": self.highway,
         }  # fmt: skip
 
-    def make(self, cell: Cell, width: int, outputs: int) -> Recurrent:
-        """Fresh layers that read `width` numbers a step; `outputs` is what a cell with an output layer of its own puts out."""
+    def make(self, cell: Cell, width: int, outputs: int, *, reads: str = "the input") -> Recurrent:
+        """Fresh layers that read `width` numbers a step; `outputs` is what a cell with an output layer of its own puts out.
+
+        `reads` says to people what the width is made of: the options of the task, or its data.
+        """
+        self._check_width(cell, width, reads)
         return Recurrent(
             cell, **self.described(cell, width, outputs), bidirectional=self.bidirectional, dropout=self.dropout,
             input_dropout=self.dropout if self.input_dropout is None else self.input_dropout, variational=self.variational,
             backend=self.backend,
         )  # fmt: skip
+
+    def _check_width(self, cell: Cell, width: int, reads: str) -> None:
+        """ShapeError, in the task's words, where a cell whose input must be as wide as its units cannot be."""
+        forced = cell.graph.forced_input
+        if forced is None:
+            return
+        given = {**cell.defaults, **(self.sizes or {}), "hidden": self.hidden_sizes[0]}
+        if set(forced.symbols) <= given.keys() and (wanted := forced.evaluate(given)) != width:
+            said = f"{cell.name} reads an input as wide as {forced}, {wanted} numbers a step"
+            write = f"hidden_size={width}" if str(forced) == "hidden" else "other sizes"
+            raise ShapeError(message(said, came=f"{width} from {reads}", write=write))
+        if self.bidirectional and self.count > 1:
+            said = f"{cell.name} reads an input as wide as {forced}, and a layer above two directions would read twice that"
+            raise ShapeError(message(said, write="bidirectional=False, or num_layers=1"))

@@ -182,7 +182,8 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
             items = list(items)
         self._best_by = self._main_figure(codec)
         buckets = Buckets(items, codec.length, batch_size=self.batch_size, seed=self.seed)
-        note = self._note(fingerprint(items))
+        held_items = (codec.encode(example, labelled=True) for example in held)
+        note = self._note(fingerprint(items), fingerprint(held_items))
         saved = self._earlier(out, resume, note)
         with self._seeded():
             network = self._placed(self._build(cell, codec))

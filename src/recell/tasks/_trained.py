@@ -108,10 +108,12 @@ class TrainedTask(Task):
             torch.manual_seed(self.seed)
             yield
 
-    def _note(self, fingerprint: str) -> dict[str, Any]:
-        """What a checkpoint says of the training that it belongs to; ``fingerprint`` stands for the data."""
+    def _note(self, fingerprint: str, held_out: str) -> dict[str, Any]:
+        """What a checkpoint says of the training that it belongs to; the fingerprints stand for the data, and for what is held
+        out of it to choose the best step by."""
         options = options_to_json(self.get_params())
-        return {"task": self.name(), "options": options, "text": fingerprint, "threads": torch.get_num_threads()}
+        return {"task": self.name(), "options": options, "text": fingerprint, "held_out": held_out,
+                "threads": torch.get_num_threads()}  # fmt: skip
 
     def _earlier(self, out: str | Path | None, resume: bool, note: Mapping[str, Any]) -> Saved | None:
         """The checkpoint to go on from, if there is one and it is this training's."""
@@ -199,6 +201,9 @@ def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path, defaults:
             )
     if earlier.get("text") != now["text"]:
         raise ModelError(f"the training in {out} read other data; resume it with the same, or use another folder")
+    if earlier.get("held_out", now["held_out"]) != now["held_out"]:  # an earlier recell did not note it
+        raise ModelError(f"the training in {out} held out other data to choose its best step by; resume it with the same "
+                         "validation, or use another folder")
 
 
 def _say_threads(before: object, now: int, shown: Progress) -> None:

@@ -6,6 +6,7 @@ letter trigrams as in Huang et al. 2013; shapes as in Collins 2002).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from recell import cells
 from recell.data.ragged import Ragged, side_by_side
 from recell.data.vocabulary import UNKNOWN, Vocabulary
-from recell.errors import DataError, ModelError, RecellError, message
+from recell.errors import DataError, ModelError, RecellError, ShapeError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
 from recell.tasks._checks import check_count
@@ -28,6 +29,8 @@ from recell.tasks._inputs import START
 from recell.training.loop import check_number
 
 Batch = dict[str, Tensor]
+WIDTHS = "word_size, character_size (twice), trigram_size and shape_size"  # what a word's features are made of
+_FURTHER = 32  # how much further than twice a size that does not fit is looked for one that does
 _LONGEST_WORD = 40  # characters that are read of a word
 
 
@@ -130,9 +133,8 @@ class WordFeatures(nn.Module):
         self.characters = self.spelling = self.trigrams = self.shapes = None
         if character_size:
             self.characters = nn.Embedding(len(table.characters), character_size)
-            self.spelling = Recurrent(
-                cell, character_size, character_size, bidirectional=True, sizes=sizes, backend=backend
-            )
+            check_letters(cell, character_size, sizes)
+            self.spelling = Recurrent(cell, character_size, character_size, bidirectional=True, sizes=sizes, backend=backend)
             self.width += self.spelling.output_size
         if table.trigrams is not None:
             self.trigrams = nn.EmbeddingBag(len(table.trigrams), trigram_size, mode="sum", padding_idx=0)
@@ -218,6 +220,25 @@ class WordOptions:
                                 backend=self.backend, sizes=sizes, start=self._start)  # fmt: skip
         features.take_vectors(table, self._vectors)
         return features
+
+
+def check_letters(cell: Cell, size: int, sizes: Mapping[str, int] | None) -> None:
+    """ShapeError where a cell can have no layer that reads `size` numbers and has `size` units; it offers the next size."""
+    found = fitting(cell, size, sizes)
+    if found is None:
+        cell.resolve(size, size, sizes)  # raises: it is not this size that does not fit
+    if found != size:
+        said = f"{cell.name} cannot read letters with a layer of this size"
+        raise ShapeError(message(said, came=f"character_size={size}", write=f"character_size={found}, or 0"))
+
+
+def fitting(cell: Cell, size: int, sizes: Mapping[str, int] | None) -> int | None:
+    """The least size from `size` on, of input and units alike, that a cell takes; None where there is none nearby."""
+    for number in range(size, 2 * size + _FURTHER):
+        with contextlib.suppress(ShapeError):
+            cell.resolve(number, number, sizes)
+            return number
+    return None
 
 
 def trigrams_of(word: str) -> list[str]:

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from recell.data.batching import IGNORED
 from recell.data.captions import Captioned, CaptionFile, captioned_of, uncaptioned_of
+from recell.data.drawing import generator_of
 from recell.data.vocabulary import END, PADDING, START, UNKNOWN, Level, Vocabulary, checked_level, tokenize
 from recell.decoding import Hypothesis, Sampling, beam_search, edit_distance, sample
 from recell.errors import DataError, ModelError, RecellError, message
@@ -31,6 +32,7 @@ from recell.runtime.network import layer_sizes
 from recell.tasks._checks import check_choice
 from recell.tasks._encoders import ENCODERS, encoder_for
 from recell.tasks._layers import HiddenSize, Layers
+from recell.tasks._scales import scale_in, scale_of
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
 from recell.training import Loss
 from recell.training.loop import check_number
@@ -72,12 +74,10 @@ class CaptionCodec:
             count, total, squares = count + 1, total + value, squares + value**2
         assert shape is not None
         mean, square = (part.mean() if len(shape) == 2 else part for part in (total / count, squares / count))
-        variance = np.maximum(square - mean**2, 0)
-        deviation = np.where(variance > 1e-12 * square, np.sqrt(variance), 1)
         cut = (tokenize(example.text or "", level) for example in examples)
         vocabulary = Vocabulary.of_tokens((symbol for row in cut for symbol in row), level=level, minimum_count=minimum_count)
         longest = max(len(tokenize(example.text or "", level)) for example in examples)
-        return cls(vocabulary, shape, np.asarray(mean, np.float32), np.asarray(deviation, np.float32), longest)
+        return cls(vocabulary, shape, *scale_of(mean, square), longest)
 
     def encode(self, example: Captioned, *, labelled: bool) -> Item:
         _check_shape(example, self.shape)
@@ -118,7 +118,7 @@ class CaptionNetwork(SequenceNetwork):
                                    backend=layers.backend)
         self.embedding = nn.Embedding(symbols, embedding_size)
         inputs = embedding_size + (code_size if self.feeds_input else 0)
-        self.recurrent = layers.make(cell, inputs, symbols)
+        self.recurrent = layers.make(cell, inputs, symbols, reads=f"embedding_size{' and code_size' * self.feeds_input}")
         rows = [cell.state_sizes(own) for own in layer_sizes(cell, layers.described(cell, inputs, symbols))]
         self.starts = {  # each state's initial value and its size in the widest layer; `t` counts steps
             state.name: (state.initial, max(row[n] for row in rows)) for n, state in enumerate(cell.states) if state.name != "t"
@@ -273,7 +273,7 @@ class Captioner(SequenceTask[Captioned, Item]):
                  seed: int | None = None) -> list[str]:
         """A caption for each example, drawn symbol by symbol; the same seed draws the same ones. Temperature 0 is greedy."""
         network, codec = self._decoder()
-        sampling, generator = Sampling(temperature, top_k, top_p, _NEVER), np.random.default_rng(seed)
+        sampling, generator = Sampling(temperature, top_k, top_p, _NEVER), generator_of(seed)
         rows = self._asked(data, lambda values: network.drawn(values, sampling, generator))
         return [codec.vocabulary.decode(row) for row in rows]
 
@@ -338,14 +338,11 @@ class Captioner(SequenceTask[Captioned, Item]):
     def _codec_of(self, described: Mapping[str, Any]) -> CaptionCodec:
         damaged = ModelError("config.json is damaged: the codec has no vocabulary, shape and scale; save the model again")
         shape, longest, words = described.get("shape"), described.get("longest"), described.get("vocabulary")
-        try:
-            mean, deviation = (np.array(described[name], np.float32) for name in ("mean", "deviation"))
-        except (KeyError, TypeError, ValueError):
-            raise damaged from None
+        mean, deviation = scale_in(described, damaged)
         if not isinstance(shape, list) or not isinstance(longest, Integral) or not isinstance(words, dict):
             raise damaged
         sides = tuple(side for side in shape if isinstance(side, int) and side > 0)
-        if len(sides) not in (1, 2) or len(sides) != len(shape) or not mean.shape == deviation.shape == sides[: 2 - len(sides)]:
+        if len(sides) not in (1, 2) or len(sides) != len(shape) or mean.shape != sides[: 2 - len(sides)]:
             raise damaged
         return CaptionCodec(Vocabulary.from_json(words), sides, mean, deviation, int(longest))
 

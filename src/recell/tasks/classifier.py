@@ -90,7 +90,7 @@ class ClassNetwork(SequenceNetwork):
         classes = len(codec.classes)
         self.features = codec.reader.features(embedding_size, unknown_rate)
         self.several, self.smoothing = codec.several, label_smoothing
-        self.recurrent = layers.make(cell, self.features.width, classes)
+        self.recurrent = layers.make(cell, self.features.width, classes, reads=self.features.reads)
         read = self.recurrent.output_size
         self.pooling, self.dropout = Pooling(pooling, read, 1 + layers.bidirectional), Dropout(layers.dropout)
         self.output = nn.Identity() if cell.brings_output else nn.Linear(read, classes)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recell.data.drawing import generator_of
 from recell.data.frames import FrameFile, sequences_of
 from recell.data.frames import Sequence as Piece
 from recell.errors import DataError, ModelError, RecellError, ShapeError, message
@@ -25,6 +26,7 @@ from recell.language.cell import Cell
 from recell.nn.dropout import Dropout
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
+from recell.tasks._scales import scale_in, scale_of
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
 from recell.training import Loss
 
@@ -65,9 +67,7 @@ class FrameCodec:
         if kind == "binary":
             codec.rates = ((total + 0.5) / (count + 1)).astype(np.float32)  # none is 0 or 1
             return codec
-        variance = np.maximum(square - mean**2, 0)
-        deviation = np.where(variance > 1e-12 * square, np.sqrt(variance), 1)
-        return cls(kind, mean.astype(np.float32), deviation.astype(np.float32))
+        return cls(kind, *scale_of(mean, square))
 
     def checked(self, piece: Piece) -> Values:
         """Its frames; DataError where they are not of this width and kind."""
@@ -105,7 +105,7 @@ class FrameNetwork(SequenceNetwork):
         super().__init__()
         self.kind, self.transpose = codec.kind, transpose
         outputs = codec.width * (1 if codec.kind == "binary" else 2)
-        self.recurrent = layers.make(cell, codec.width, outputs)
+        self.recurrent = layers.make(cell, codec.width, outputs, reads="values of a frame")
         self.dropout = Dropout(0.0 if cell.brings_output else layers.dropout)
         self.output = nn.Identity() if cell.brings_output else nn.Linear(self.recurrent.output_size, outputs)
         if isinstance(self.output, nn.Linear) and codec.rates is not None:
@@ -197,7 +197,7 @@ class Frames(SequenceTask[Piece, Item]):
             raise ShapeError(message("length counts frames", came=repr(length), write="length=64"))
         network.eval()
         with self._thread_count(), torch.no_grad():
-            drawn = list(_drawn(network, codec, codec.encode(piece, labelled=False), length, np.random.default_rng(seed)))
+            drawn = list(_drawn(network, codec, codec.encode(piece, labelled=False), length, generator_of(seed)))
         return np.array(drawn, np.float32).reshape(length, codec.width)
 
     def answers(self, path: str | Path) -> Iterator[tuple[str, Any]]:
@@ -228,11 +228,8 @@ class Frames(SequenceTask[Piece, Item]):
 
     def _codec_of(self, described: Mapping[str, Any]) -> FrameCodec:
         damaged = ModelError("config.json is damaged: the codec has no mean and deviation; save the model again")
-        try:
-            mean, deviation = (np.array(described[name], np.float32) for name in ("mean", "deviation"))
-        except (KeyError, TypeError, ValueError):
-            raise damaged from None
-        if mean.ndim != 1 or mean.shape != deviation.shape or described.get("kind") not in KINDS:
+        mean, deviation = scale_in(described, damaged)
+        if mean.ndim != 1 or described.get("kind") not in KINDS:
             raise damaged
         return FrameCodec(described["kind"], mean, deviation)
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recell.data.batching import Streams
 from recell.data.text import read_text
@@ -127,11 +128,11 @@ class LanguageModel(TrainedTask):
         vocabulary = Vocabulary.of_text(text, level=self.level, minimum_count=self.minimum_count)
         numbers = vocabulary.encode(text)
         streams = Streams(numbers, batch_size=self.batch_size, window=self.window, name=_name(data))
-        note = self._note(hashlib.sha256(numbers.tobytes()).hexdigest())
+        held = vocabulary.encode(held_out) if held_out else None
+        note = self._note(_fingerprint(numbers), _fingerprint(held))
         saved = self._earlier(out, resume, note)
         with self._seeded():
             network = self._make_network(cell, len(vocabulary))
-            held = vocabulary.encode(held_out) if held_out else None
             learner = LanguageLearner(network, streams, held, unit=self.level, window=self.window)
             note["threads"] = torch.get_num_threads()
             outcome = self._train(learner, streams.windows_per_epoch, out=out, note=note, saved=saved, progress=shown)
@@ -240,6 +241,11 @@ class LanguageModel(TrainedTask):
         except RuntimeError as error:  # torch's own, such as memory that is not there
             raise RecellError(message(f"the network cannot be made: {error}", write="a smaller hidden_size")) from None
         return self._placed(network)
+
+
+def _fingerprint(numbers: NDArray[np.int64] | None) -> str:
+    """What a checkpoint knows a text by."""
+    return hashlib.sha256(b"" if numbers is None else numbers.tobytes()).hexdigest()
 
 
 def _text(data: Text) -> str:

@@ -27,7 +27,7 @@ from recell.nn.dropout import Dropout
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
-from recell.tasks._words import WordFeatures, WordOptions, WordTable
+from recell.tasks._words import WIDTHS, WordFeatures, WordOptions, WordTable
 from recell.training import Loss
 
 IGNORED = -100
@@ -128,7 +128,7 @@ class TagNetwork(SequenceNetwork):
         super().__init__()
         self.features, self.dropout = features, Dropout(layers.dropout)
         width = codec.features if features is None else features.width
-        self.recurrent = layers.make(cell, width, len(codec.tags))
+        self.recurrent = layers.make(cell, width, len(codec.tags), reads="features of a frame" if features is None else WIDTHS)
         read = self.recurrent.output_size
         self.output = None if cell.brings_output else nn.Linear(read, len(codec.tags))
         allowed = torch.from_numpy(may_follow(codec.tags, codec.scheme))
