@@ -128,23 +128,6 @@ def test_files_and_streams(tmp_path) -> None:
     assert streamed.evaluate(conll)["slot_f1"] > 0.9
 
 
-def test_pretrained_vectors(tmp_path) -> None:
-    words, labels = grammar(40)
-    vectors = {word: np.random.default_rng(n).normal(size=12).round(3) for n, word in enumerate(["rome", "leave", "elsewhere"])}
-    path = tmp_path / "v.txt"
-    path.write_text("".join(f"{word} {' '.join(map(str, v))}\n" for word, v in vectors.items()))
-    task = Tagger(**{**SMALL, "epochs": None, "steps": 1, "learning_rate": 1e-9, "vectors": str(path)}).fit(
-        words, labels, progress=False
-    )
-    table, weight = task.codec_.table.words, task.network_.features.words.weight.detach().numpy()
-    for word in ("rome", "leave"):
-        np.testing.assert_allclose(weight[table.encode_tokens([word])[0]], vectors[word], rtol=1e-5)
-    assert "elsewhere" not in table
-    path.write_text("rome 1 2 3\n")
-    with pytest.raises(DataError, match="word_size=3"):
-        Tagger(**SMALL, vectors=str(path)).fit(words, labels, progress=False)
-
-
 @pytest.mark.parametrize(("words", "tags", "says"), [
     ([["a", "b"]], [["O", "I-x"]], "cannot follow"), ([["a"]], [["O", "O"]], "2 tags"), ([[]], [[]], "empty"),
     ([], [], "no example"),

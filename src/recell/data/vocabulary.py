@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -47,10 +47,11 @@ class Vocabulary:
         self._table: NDArray[np.int64] | None = None
 
     @classmethod
-    def of_tokens(cls, tokens: Iterable[str], *, level: Level = "words", minimum_count: int = 1) -> Vocabulary:
-        """The symbols that occur ``minimum_count`` times or more, the most frequent first."""
+    def of_tokens(cls, tokens: Iterable[str], *, level: Level = "words", minimum_count: int = 1,
+                  known: Container[str] = ()) -> Vocabulary:
+        """The symbols that occur ``minimum_count`` times or more, the most frequent first; those ``known`` however rare."""
         counts = Counter(tokens)
-        kept = (symbol for symbol, count in counts.items() if count >= minimum_count)
+        kept = (symbol for symbol, count in counts.items() if count >= minimum_count or symbol in known)
         return cls(sorted(kept, key=lambda symbol: (-counts[symbol], symbol)), level=level)
 
     @classmethod

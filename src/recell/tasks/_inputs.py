@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,13 +63,22 @@ class Texts:
         self.level, self.lowercase, self._tokens = level, lowercase, tokens
 
     @classmethod
-    def learn(cls, texts: Iterable[str], *, level: str, lowercase: bool, minimum_count: int, vocabulary_size: int) -> Texts:
-        """The vocabulary of the training texts; for subwords, the merges of byte-pair encoding (Sennrich et al. 2016)."""
+    def learn(cls, texts: Iterable[str], *, level: str, lowercase: bool, minimum_count: int, vocabulary_size: int,
+              known: Container[str] = ()) -> Texts:
+        """The vocabulary of the training texts, `known` words however rare; for subwords, the merges of byte-pair encoding
+        (Sennrich et al. 2016)."""
         lowered = (text.lower() if lowercase else text for text in texts)
         if level == "subwords":
             return cls(level, lowercase, _learnt_tokenizer(lowered, vocabulary_size, minimum_count))
         cut = (token for text in lowered for token in tokenize(text, checked_level(level)))
-        return cls(level, lowercase, Vocabulary.of_tokens(cut, level=checked_level(level), minimum_count=minimum_count))
+        return cls(level, lowercase, Vocabulary.of_tokens(cut, level=checked_level(level), minimum_count=minimum_count,
+                                                        known=known))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words or characters; subwords have none."""
+        assert isinstance(self._tokens, Vocabulary)
+        return self._tokens
 
     def encode(self, example: Labelled) -> Numbers:
         text = example.value

@@ -10,7 +10,6 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,12 @@ from torch import Tensor, nn
 from recell import cells
 from recell.data.ragged import Ragged, side_by_side
 from recell.data.vocabulary import UNKNOWN, Vocabulary
-from recell.errors import DataError, ModelError, RecellError, ShapeError, message
+from recell.errors import ModelError, RecellError, ShapeError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
 from recell.tasks._checks import check_count
 from recell.tasks._inputs import START
+from recell.tasks._vectors import VectorOptions, put_vectors
 from recell.training.loop import check_number
 
 Batch = dict[str, Tensor]
@@ -169,17 +169,8 @@ class WordFeatures(nn.Module):
         last = y[(lengths - 1).clamp(min=0), torch.arange(y.shape[1], device=y.device)]
         return torch.cat([last[:, :half], y[0, :, half:]], 1)
 
-    def take_vectors(self, table: WordTable, vectors: Mapping[str, NDArray[np.float32]]) -> int:
-        """Put pretrained vectors in the place of the words' own; how many words of the table have one."""
-        first = len(table.words) - len(table.words.symbols)
-        found = [(number, vectors[word]) for number, word in enumerate(table.words.symbols, first) if word in vectors]
-        with torch.no_grad():
-            for number, vector in found:
-                self.words.weight[number] = torch.from_numpy(vector)
-        return len(found)
 
-
-class WordOptions:
+class WordOptions(VectorOptions):
     """What the tasks that read words share: their options, the table learnt from the training words, the features."""
 
     sizes: Mapping[str, int] | None
@@ -187,13 +178,11 @@ class WordOptions:
     character_size: int
     trigram_size: int
     shape_size: int
-    vectors: str | None
     lowercase: bool
     minimum_count: int
     unknown_rate: float
     backend: str
     _start: float = START  # deviation of fresh vectors
-    _vectors: Mapping[str, NDArray[np.float32]] = {}  # pretrained, between reading them and building the network
 
     def _check_words(self) -> None:
         """Refuse options that cannot be."""
@@ -205,10 +194,8 @@ class WordOptions:
 
     def _word_table(self, spoken: Sequence[Sequence[str]]) -> WordTable:
         """The vocabularies; words with a pretrained vector are kept, however rare."""
-        self._vectors = {}
-        if self.vectors is not None:
-            lowered = {word.lower() if self.lowercase else word for words in spoken for word in words}
-            self._vectors = read_vectors(self.vectors, lowered, self.word_size)
+        lowered = {word.lower() if self.lowercase else word for words in spoken for word in words}
+        self._learn_vectors(lowered, "word_size")
         return WordTable.learn(spoken, minimum_count=self.minimum_count, lowercase=self.lowercase, known=self._vectors,
                                trigrams=self.trigram_size > 0, shapes=self.shape_size > 0)
 
@@ -218,7 +205,7 @@ class WordOptions:
         features = WordFeatures(table, letters, word_size=self.word_size, character_size=self.character_size,
                                 trigram_size=self.trigram_size, shape_size=self.shape_size, unknown_rate=self.unknown_rate,
                                 backend=self.backend, sizes=sizes, start=self._start)  # fmt: skip
-        features.take_vectors(table, self._vectors)
+        put_vectors(features.words, table.words, self._vectors)
         return features
 
 
@@ -259,30 +246,6 @@ def shape_of(word: str) -> str:
     """
     sorts = ("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)
     return "".join(sort for sort, _ in itertools.groupby(sorts))
-
-
-def read_vectors(path: str | Path, words: Iterable[str], size: int) -> dict[str, NDArray[np.float32]]:
-    """The vectors of `words` in a text file, `word number number ...` a line (GloVe's form, or word2vec's with its first line).
-
-    Raises DataError naming the line where a vector has not `size` numbers.
-    """
-    wanted, found = set(words), dict[str, NDArray[np.float32]]()
-    try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                word, *values = line.rstrip().split(" ")
-                if number == 1 and len(values) == 1:
-                    continue  # word2vec: how many, and how long
-                if len(values) != size:
-                    said = f"{path}, line {number} has a vector of {len(values)} numbers, and the words have {size}"
-                    raise DataError(message(said, write=f"word_size={len(values)}"))
-                if word in wanted:
-                    found[word] = np.array(values, np.float32)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise DataError(f"{path} is no file of word vectors: {error}".split("\n")[0]) from None
-    return found
 
 
 def _most(counts: Mapping[str, int], minimum_count: int) -> Vocabulary:

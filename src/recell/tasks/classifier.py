@@ -6,7 +6,7 @@ images row by row: Le et al. 2015; attention over steps: Bahdanau et al. 2015, Y
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from recell.language.cell import Cell
 from recell.nn.dropout import Dropout
 from recell.tasks import _scores
 from recell.tasks._checks import check_choice
-from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, reader_of
+from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, TokenFeatures, reader_of
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._pooling import POOLINGS, Pooling
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
+from recell.tasks._vectors import VectorOptions, put_vectors
 from recell.training import Loss
 from recell.training.loop import check_number
 
@@ -126,14 +127,15 @@ class ClassNetwork(SequenceNetwork):
         return [weights[:length, n] for n, length in enumerate(batch["lengths"].tolist())]
 
 
-class Classifier(SequenceTask[Labelled, Item]):
+class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
     """Learns the class of a whole text or series; several at once where each example's label is a list.
 
     Data: a `.ts` file, an idx file of images (MNIST), a file with a label, a tab and a text on each line, a folder with a file
     for each class; or a list of texts, of series (T, C), or an array (N, T, C), with labels. Texts are cut by ``level`` into
     "words", "characters" or "subwords" (at most ``vocabulary_size``, learnt from the training texts); tokens that occur less
-    than ``minimum_count`` times, and ``unknown_rate`` of them in training, are unknown. Series are scaled by the training
-    steps' mean and deviation: of each channel, of "all" values, or "none".
+    than ``minimum_count`` times, and ``unknown_rate`` of them in training, are unknown. ``vectors`` names a text file
+    of pretrained word vectors, whose length is ``embedding_size``. Series are scaled by the training steps' mean and deviation:
+    of each channel, of "all" values, or "none".
 
     ``pooling`` "last", "mean", "max" or "attention". ``class_weight`` "balanced" or weights by class: with one label, the
     weight of an example of that class (balanced: examples / (classes * its examples)); with several, what its presence weighs
@@ -148,13 +150,13 @@ class Classifier(SequenceTask[Labelled, Item]):
                  bidirectional: bool = True, sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (),
                  pooling: str = "last", dropout: float = 0.3, input_dropout: float | None = 0.0, variational: bool = False,
                  residual: bool = False, highway: bool = False, level: str = "words", embedding_size: int = 100,
-                 lowercase: bool = True, minimum_count: int = 1, vocabulary_size: int = 8000, unknown_rate: float = 0.02,
-                 scale: str = "channels", class_weight: str | Mapping[Any, float] | None = None, label_smoothing: float = 0.0,
-                 threshold: float = 0.5, label_separator: str | None = None, batch_size: int = 32, steps: int | None = None,
-                 epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
-                 validation_fraction: float = 0.1, patience: int | None = None, plan: Mapping[str, Any] | None = None,
-                 seed: int = 0, threads: int | None = None, device: str = "cpu", backend: str = "auto",
-                 stream: bool = False) -> None:  # fmt: skip
+                 vectors: str | None = None, lowercase: bool = True, minimum_count: int = 1, vocabulary_size: int = 8000,
+                 unknown_rate: float = 0.02, scale: str = "channels",
+                 class_weight: str | Mapping[Any, float] | None = None, label_smoothing: float = 0.0, threshold: float = 0.5,
+                 label_separator: str | None = None, batch_size: int = 32, steps: int | None = None, epochs: int | None = None,
+                 optimizer: str = "adamw", learning_rate: float = 3e-3, validation_fraction: float = 0.1,
+                 patience: int | None = None, plan: Mapping[str, Any] | None = None, seed: int = 0, threads: int | None = None,
+                 device: str = "cpu", backend: str = "auto", stream: bool = False) -> None:  # fmt: skip
         self.cell = cell
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -169,6 +171,7 @@ class Classifier(SequenceTask[Labelled, Item]):
         self.highway = highway
         self.level = level
         self.embedding_size = embedding_size
+        self.vectors = vectors
         self.lowercase = lowercase
         self.minimum_count = minimum_count
         self.vocabulary_size = vocabulary_size
@@ -242,6 +245,8 @@ class Classifier(SequenceTask[Labelled, Item]):
         for name in ("unknown_rate", "label_smoothing", "threshold"):
             if check_number(name, getattr(self, name)) >= 1:
                 raise RecellError(message(f"{name} is below 1", came=getattr(self, name), write=f"{name}=0.1"))
+        if self.vectors is not None and self.level != "words":
+            raise RecellError(message("vectors are of words", came=f"level={self.level!r}", write="level='words'"))
         weight = self.class_weight
         if weight is not None and weight != "balanced" and not isinstance(weight, Mapping):
             raise RecellError(message("class_weight is weights by class", came=repr(weight), write="'balanced' or {'rare': 5.0}"))
@@ -283,10 +288,19 @@ class Classifier(SequenceTask[Labelled, Item]):
 
     def _learn_reader(self, examples: Source[Labelled], texts: bool) -> Reader:
         if not texts:
+            if self.vectors is not None:
+                raise RecellError(message("vectors are of words", came="series to learn from", write="vectors=None"))
             return SeriesReader.learn(examples, scale=self.scale)
-        spoken = (example.value for example in examples if isinstance(example.value, str))
-        return Texts.learn(spoken, level=self.level, lowercase=self.lowercase, minimum_count=self.minimum_count,
-                           vocabulary_size=self.vocabulary_size)
+        known = self._learn_vectors(self._words(examples), "embedding_size")
+        return Texts.learn(_spoken(examples), level=self.level, lowercase=self.lowercase, minimum_count=self.minimum_count,
+                           vocabulary_size=self.vocabulary_size, known=known)
+
+    def _words(self, examples: Source[Labelled]) -> set[str]:
+        """All words of the texts, as they are looked up; none where no vectors are."""
+        if self.vectors is None:
+            return set()
+        texts = (text.lower() if self.lowercase else text for text in _spoken(examples))
+        return {word for text in texts for word in tokenize(text, "words")}
 
     def _codec_of(self, described: Mapping[str, Any]) -> ClassCodec:
         classes, counts, total = (described.get(name) for name in ("classes", "counts", "total"))
@@ -296,8 +310,12 @@ class Classifier(SequenceTask[Labelled, Item]):
         return ClassCodec(reader_of(described.get("reader")), classes, several=several, counts=counts, total=total)
 
     def _build(self, cell: Cell, codec: Any) -> ClassNetwork:
-        return ClassNetwork(cell, codec, Layers.of(self), embedding_size=self.embedding_size, pooling=self.pooling,
-                            unknown_rate=self.unknown_rate, weights=self._weights(codec), label_smoothing=self.label_smoothing)
+        network = ClassNetwork(cell, codec, Layers.of(self), embedding_size=self.embedding_size, pooling=self.pooling,
+                               unknown_rate=self.unknown_rate, weights=self._weights(codec),
+                               label_smoothing=self.label_smoothing)  # fmt: skip
+        if self._vectors and isinstance(network.features, TokenFeatures):
+            put_vectors(network.features.embedding, codec.reader.vocabulary, self._vectors)
+        return network
 
     def _weights(self, codec: ClassCodec) -> Tensor | None:
         """A weight for each class, (classes,)."""
@@ -343,6 +361,11 @@ class Classifier(SequenceTask[Labelled, Item]):
                 for place, answer in zip(places, ask(placed(codec.batch(part), network)), strict=True):
                     answers[place] = answer
         return answers
+
+
+def _spoken(examples: Source[Labelled]) -> Iterator[str]:
+    """The examples' texts."""
+    return (example.value for example in examples if isinstance(example.value, str))
 
 
 def _names(label: Labels | None) -> tuple[Label, ...]:

@@ -1,0 +1,63 @@
+"""Pretrained vectors of words, for the tasks that read words: read from a text file, and put in the place of fresh ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from recell.data.vocabulary import Vocabulary
+from recell.errors import DataError, message
+
+Vectors = Mapping[str, NDArray[np.float32]]
+
+
+class VectorOptions:
+    """A task's option `vectors`, the name of a text file of word vectors."""
+
+    vectors: str | None
+    _vectors: Vectors = {}  # between reading them and building the network
+
+    def _learn_vectors(self, words: Iterable[str], option: str) -> Vectors:
+        """The vectors of those words that have one; `option` is the task's option that says how long they are."""
+        self._vectors = {}
+        if self.vectors is not None:
+            self._vectors = read_vectors(self.vectors, words, getattr(self, option), option)
+        return self._vectors
+
+
+def put_vectors(embedding: nn.Embedding, vocabulary: Vocabulary, vectors: Vectors) -> None:
+    """Put pretrained vectors in the place of the words' own."""
+    first = len(vocabulary) - len(vocabulary.symbols)
+    with torch.no_grad():
+        for number, word in enumerate(vocabulary.symbols, first):
+            if word in vectors:
+                embedding.weight[number] = torch.from_numpy(vectors[word])
+
+
+def read_vectors(path: str | Path, words: Iterable[str], size: int, option: str) -> dict[str, NDArray[np.float32]]:
+    """The vectors of `words` in a text file, `word number number ...` a line (GloVe's form, or word2vec's with its first line).
+
+    Raises DataError naming the line where a vector has not `size` numbers; `option` is the option that says the size.
+    """
+    wanted, found = set(words), dict[str, NDArray[np.float32]]()
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                word, *values = line.rstrip().split(" ")
+                if number == 1 and len(values) == 1:
+                    continue  # word2vec: how many, and how long
+                if len(values) != size:
+                    said = f"{path}, line {number} has a vector of {len(values)} numbers, and the words have {size}"
+                    raise DataError(message(said, write=f"{option}={len(values)}"))
+                if word in wanted:
+                    found[word] = np.array(values, np.float32)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is no file of word vectors: {error}".split("\n")[0]) from None
+    return found
