@@ -199,3 +199,19 @@ def test_a_foreign_graph_is_refused() -> None:
     broken = replace(graph, nodes=(*graph.nodes[:-1], replace(graph.nodes[-1], op="warp")))
     with pytest.raises(CellError, match="unknown op 'warp'"):
         prepare(broken, Variant(mask=True))
+
+
+def test_a_delayed_value_is_made_before_products_over_all_steps_read_it() -> None:
+    """`new` is read in the loop too, and may not sink there: U @ c runs everywhere at once, before the loop."""
+
+    @cell(output="o")
+    def Delayed(p, x, h, c):
+        n = tanh(p.U @ c - p.v * h)
+        new = tanh(p.W @ x)
+        o = n * new  # noqa: F841 (the output)
+        return n, new
+
+    step = plan_of(Delayed).forward
+    (before, after) = next((b, a) for b, a in step.recurrences if step.nodes[b].attributes == (1,))
+    reading = [ph.level for ph in step.phases for s in ph.stages for f in s.forms for p in f.products if p.operand == before]
+    assert reading and step.level[after] < min(reading)

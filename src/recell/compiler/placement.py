@@ -51,7 +51,7 @@ def _join_sums(step: Step, level: dict[int, int]) -> None:
         if not step.is_product(node) or node in step.group or len(step.readers[node]) != 1:
             continue
         reader = step.readers[node][0]
-        if step.nodes[reader].op == "add" and level[reader] % 2 == 0 and node not in step.wanted:
+        if step.nodes[reader].op == "add" and level[reader] % 2 == 0 and node not in step.wanted and not step.later[node]:
             level[node] = level[reader]
 
 
@@ -63,7 +63,7 @@ def _sink_points(step: Step, level: dict[int, int]) -> None:
             continue
         if _starts_product(step, node):
             continue
-        target = min((level[r] for r in step.readers[node] if r not in free), default=0)
+        target = min((level[r] for r in (*step.readers[node], *step.later[node]) if r not in free), default=0)
         if target % 2 == 0 and not all(i in step.given for i in step.inputs(node)):
             target = target - 1 if target - 1 in loops else 0
         level[node] = max(level[node], target)
@@ -99,5 +99,5 @@ def _pull_products(step: Step, level: dict[int, int]) -> None:
         if not step.is_product(node) or node in step.group or len(step.readers[node]) != 1:
             continue
         reader = step.readers[node][0]
-        if step.nodes[reader].op == "add" and level[reader] in loops and node not in step.wanted:
+        if step.nodes[reader].op == "add" and level[reader] in loops and node not in step.wanted and not step.later[node]:
             level[node] = level[reader]

@@ -22,6 +22,8 @@ class Step:
         self.before = dict(recurrences)
         self.order = self._needed()
         self.readers = self._readers()
+        self.later = {node: [r for leaf, after in recurrences if after == node for r in self.readers.get(leaf, ())]
+                      for node in self.order}  # what reads a node's value at the next step
         self.group = cycles(self.order, self.inputs, self.readers, recurrences)
         self.facts = Facts(nodes, given)
         self.needs = self.facts.needs(self.order, self.readers, self._roots(needs))
