@@ -34,6 +34,9 @@ template <class T> constexpr recell::Kernels<T> table() {
     k.coin = coin<T>;
     k.exponentials = exponentials<T>;
     k.logit_gradients = logit_gradients<T>;
+    k.row_maxima = row_maxima<T>;
+    k.row_exponentials = row_exponentials<T>;
+    k.row_gradients = row_gradients<T>;
     k.ctc_row = ctc_row<T>;
     k.ctc_scratch = ctc_scratch;
     k.fma_work = fma_work<T>;

@@ -101,6 +101,9 @@ template <class T> struct Kernels {
     void (*exponentials)(int64_t classes, int64_t width, T* tile, const T* bias, T* maximum, T* sum, const T* weights, T* weighted);
     void (*logit_gradients)(int64_t classes, int64_t width, T* tile, const T* before, const T* maximum, const T* scale, const T* weights,
                             const T* share);
+    void (*row_maxima)(int64_t rows, int64_t width, T* tile, const T* mask, const T* weights, T* maximum, T* linear);
+    void (*row_exponentials)(int64_t rows, int64_t width, T* tile, const T* maximum, T* total);
+    void (*row_gradients)(int64_t rows, int64_t width, T* tile, const T* scale, const T* share, const T* weights);
     // The CTC loss of one sequence, and its gradient; how many doubles it needs. See ctc_kernels.h.
     double (*ctc_row)(const CtcRow<T>&);
     int64_t (*ctc_scratch)(int64_t steps, int64_t labels, bool gradient);

@@ -1,5 +1,5 @@
-// Softmax and its gradient over a tile of logits that lies class by class: tile[class][token]. A token is a lane, so neither the
-// largest logit nor the sum of exponentials needs a sum across lanes.
+// Softmax and its gradient over a tile of logits. Where it lies class by class, tile[class][token], a token is a lane, and neither the
+// largest logit nor the sum of exponentials needs a sum across lanes; the second half is for tiles that lie token by token.
 #pragma once
 #include "vector_math.h"
 
@@ -47,6 +47,54 @@ void logit_gradients(int64_t classes, int64_t width, T* tile, const T* before, c
             store<T>(at, load<T>(at) * factor - (weights ? even * weights[0] : even));
         if (weights) weights -= classes;
     }
+}
+
+// In these, tile[token][class], rows of `width` whole vectors.
+
+// Moves each token's maximum on, and, with weights, linear by the sum of weights[class] * logit. mask, where not null, is added to
+// the last vector of a row: -inf where there is no class.
+template <class T>
+void row_maxima(int64_t rows, int64_t width, T* tile, const T* mask, const T* weights, T* maximum, T* linear) {
+    constexpr int L = lanes<T>;
+    for (int64_t r = 0; r < rows; ++r, tile += width) {
+        Vec<T> largest = splat(maximum[r]), sum{};
+        for (int64_t j = 0; j < width; j += L) {
+            Vec<T> logit = load<T>(tile + j);
+            if (weights) sum += logit * load<T>(weights + j);
+            if (mask && j == width - L) {
+                logit += load<T>(mask + j);
+                store<T>(tile + j, logit);
+            }
+            largest = logit > largest ? logit : largest;  // a NaN is passed by here and comes out of the sum
+        }
+        for (int i = 0; i < L; ++i) {
+            maximum[r] = largest[i] > maximum[r] ? largest[i] : maximum[r];
+            if (weights) linear[r] += sum[i];
+        }
+    }
+}
+
+// tile = exp(tile - maximum); total += its sum.
+template <class T> void row_exponentials(int64_t rows, int64_t width, T* tile, const T* maximum, T* total) {
+    for (int64_t r = 0; r < rows; ++r, tile += width) {
+        Vec<T> sum{};
+        for (int64_t j = 0; j < width; j += lanes<T>) {
+            const Vec<T> e = exp_flushed<T>(load<T>(tile + j) - maximum[r]);
+            store<T>(tile + j, e);
+            sum += e;
+        }
+        for (int i = 0; i < lanes<T>; ++i) total[r] += sum[i];
+    }
+}
+
+// tile = tile * scale - share * weights[class]; share null: no second term.
+template <class T>
+void row_gradients(int64_t rows, int64_t width, T* tile, const T* scale, const T* share, const T* weights) {
+    for (int64_t r = 0; r < rows; ++r, tile += width)
+        for (int64_t j = 0; j < width; j += lanes<T>) {
+            const Vec<T> even = share ? load<T>(weights + j) * share[r] : Vec<T>{};
+            store<T>(tile + j, load<T>(tile + j) * scale[r] - even);
+        }
 }
 
 }  // namespace

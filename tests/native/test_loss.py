@@ -11,7 +11,8 @@ from recell.compiler.backends.cpu import arrays, loss
 from recell.compiler.backends.cpu.library import check, load
 from recell.errors import RecellError
 
-SIZES = ((1, 1, 2), (5, 3, 7), (40, 33, 49), (130, 65, 100), (70, 150, 611))  # rows, inputs, classes
+# rows, inputs, classes: token by token where the weights are few, by ranges of classes where they are many or the rows few
+SIZES = ((1, 1, 2), (5, 3, 7), (40, 33, 49), (130, 65, 100), (250, 7, 3), (70, 130, 1411), (15, 70, 611))
 
 
 def layer_of(numbers, rows, inputs, classes, **options):

@@ -1,4 +1,4 @@
-// Output layer, softmax, cross-entropy and their gradients, a chunk of tokens at a time. The chunk's logits lie class by class,
+// The loss with W larger than the caches, a chunk of tokens at a time. The chunk's logits lie class by class,
 // in panels of tokens, and so every product reads the large matrices where they lie:
 //   logits^T = W x^T       rows of W against packed x^T
 //   dx^T    += W^T dl^T    the weight gradients' kernel: both sides run along the classes
@@ -8,23 +8,25 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "loss_job.h"
+#include "memory_pool.h"
 
 namespace recell {
 
 namespace {
 
-constexpr int64_t column_blocks = 16;  // of 6 columns of W, that stay near while all tokens pass
-
-// A run of the chunk's tokens, at most a panel.
-struct Panel {
-    int64_t first, width, tokens;  // width: whole vectors; the tokens that count
-};
+constexpr int64_t column_blocks = 16;                 // of 6 columns of W, that stay near while all tokens pass
+constexpr int64_t most_classes = 48;                  // of a block: its rows of W and of dW stay in L2
+constexpr int64_t held_bytes = int64_t(6) << 20;      // a chunk's logits: within L3, with W and dW passing through
+constexpr int64_t packed_bytes = int64_t(512) << 10;  // a chunk's x, which lies there twice, as does dx
+constexpr int64_t enough_tokens = 128;                // beyond it, dW is not read and written much less often
+constexpr int64_t most_tokens = 512;
 
 template <class T> class Worker {
   public:
-    Worker(LossJob<T>& job, int id, int count) : job_(job), k_(job.k), s_(job.scratch[size_t(id)]), id_(id), count_(count) {}
+    Worker(ByClasses<T>& job, int id, int count) : job_(job), k_(job.k), s_(job.scratch[size_t(id)]), id_(id), count_(count) {}
 
     void run() {
         const int64_t valid = int64_t(job_.rows.size());
@@ -58,12 +60,7 @@ template <class T> class Worker {
 
     void split(int64_t tokens) {
         tokens_ = tokens;
-        panels_.clear();
-        const int64_t count = (tokens + k_.panel - 1) / k_.panel, vectors = (tokens + k_.lanes - 1) / k_.lanes;
-        for (int64_t p = 0; p < count; ++p) {  // panels of equal width: a narrow one would leave the FMA pipes idle
-            const int64_t first = vectors * p / count * k_.lanes, width = vectors * (p + 1) / count * k_.lanes - first;
-            panels_.push_back({first, width, std::min(width, tokens - first)});
-        }
+        panels_ = job_.panels(tokens);
         padded_ = panels_.back().first + panels_.back().width;
     }
 
@@ -118,7 +115,7 @@ template <class T> class Worker {
     }
 
     void read_targets(const Panel& p, int64_t c, int64_t count, const T* tile) {
-        for (int64_t n = 0; n < p.tokens; ++n) {
+        for (int64_t n = 0; n < p.valid; ++n) {
             const int64_t own = target(p.first + n) - c;
             if (own < 0 || own >= count) continue;
             job_.target_logits[p.first + n] = tile[own * p.width + n] + (job_.b.bias ? job_.b.bias[c + own] : T(0));
@@ -136,21 +133,13 @@ template <class T> class Worker {
                 total += job_.total[p * job_.tokens + n] * std::exp(job_.largest[p * job_.tokens + n] - largest);
                 linear += job_.linear[p * job_.tokens + n];
             }
-            finish_row(n, largest, total, linear);
+            const TokenLoss<T> found = job_.token_loss(row(n), largest, total, linear, job_.target_logits[n]);
+            job_.b.losses[row(n)] = found.loss;
+            job_.maximum[n] = largest;
+            job_.scale[n] = found.scale;
+            job_.share[n] = found.share;
+            job_.onehot[n] = found.onehot;
         }
-    }
-
-    void finish_row(int64_t n, T largest, T total, T linear) {
-        const T smoothing = T(job_.call.smoothing), even = smoothing / T(job_.classes()), all = T(job_.weight_sum);
-        const T own = (T(1) - smoothing) * job_.class_weight(target(n)), scale = job_.b.scale ? job_.b.scale[row(n)] : T(1);
-        const T log_total = std::log(total);
-        T loss = own * ((largest - job_.target_logits[n]) + log_total);
-        if (job_.smooths()) loss += even * (all * (largest + log_total) - linear);
-        job_.b.losses[row(n)] = loss;
-        job_.maximum[n] = largest;
-        job_.scale[n] = scale * (own + even * all) / total;
-        job_.share[n] = scale * even;
-        job_.onehot[n] = scale * own;
     }
 
     void backward(int64_t part) {
@@ -177,7 +166,7 @@ template <class T> class Worker {
 
     void subtract_targets(int64_t c, int64_t count) {
         for (const Panel& p : panels_)
-            for (int64_t n = 0; n < p.tokens; ++n) {
+            for (int64_t n = 0; n < p.valid; ++n) {
                 const int64_t own = target(p.first + n) - c;
                 if (own >= 0 && own < count) logits(p, c + own)[n] -= job_.onehot[p.first + n];
             }
@@ -212,7 +201,7 @@ template <class T> class Worker {
         for (size_t i = 0; i < panels_.size(); ++i) {
             const T** rows = s_.pointers + int64_t(i) * job_.block;
             for (int64_t r = 0; r < count; ++r) rows[r] = logits(panels_[i], c + r);
-            products_.push_back({rows, panels_[i].tokens, nullptr});
+            products_.push_back({rows, panels_[i].valid, nullptr});
         }
         ahead_.clear();
         if (first_) ahead_.add(to + count * job_.inputs(), weight_bytes(c + count, count));
@@ -245,16 +234,16 @@ template <class T> class Worker {
                 const T* other = turned(dx_turned(part), p) + column * p.width;
                 for (int64_t i = 0; i < valid * p.width; ++i) sum[i] += other[i];
             }
-            for (int64_t n = 0, next; n < p.tokens; n = next) {  // runs of rows with none ignored between them
-                for (next = n + 1; next < p.tokens && row(p.first + next) == row(p.first + next - 1) + 1;) ++next;
+            for (int64_t n = 0, next; n < p.valid; n = next) {  // runs of rows with none ignored between them
+                for (next = n + 1; next < p.valid && row(p.first + next) == row(p.first + next - 1) + 1;) ++next;
                 k_.transpose(sum + n, p.width, job_.b.dx + row(p.first + n) * job_.inputs() + column, job_.inputs(), valid, next - n);
             }
         }
     }
 
-    LossJob<T>& job_;
+    ByClasses<T>& job_;
     const Kernels<T>& k_;
-    LossScratch<T>& s_;
+    ClassesScratch<T>& s_;
     int id_, count_;
     int64_t first_ = 0, tokens_ = 0, padded_ = 0;
     std::vector<Panel> panels_;
@@ -262,11 +251,59 @@ template <class T> class Worker {
     Ahead ahead_{};
 };
 
+template <class T> void place(ByClasses<T>& job, Cutter& cut) {
+    const int64_t wide = round_up(job.inputs(), job.k.lanes), tokens = job.tokens;
+    if (job.gradients()) {
+        job.logits = cut.take<T>(tokens * job.classes());
+        job.maxima = cut.take<T>(job.blocks * tokens);
+    }
+    job.x_turned = cut.take<T>(job.inputs() * tokens);
+    job.x_packed = cut.take<T>(wide * tokens);
+    if (job.b.dx) job.dx_turned = cut.take<T>(job.parts * job.inputs() * tokens);
+    for (T** each : {&job.largest, &job.total, &job.linear}) *each = cut.take<T>(job.parts * tokens);
+    for (T** each : {&job.target_logits, &job.maximum, &job.scale, &job.share, &job.onehot}) *each = cut.take<T>(tokens);
+    job.scratch.resize(size_t(job.parts));
+    const int64_t panels = (tokens + job.k.panel - 1) / job.k.panel;
+    for (ClassesScratch<T>& s : job.scratch) {
+        s.tile = cut.take<T>(job.block * job.k.panel);
+        s.sums = cut.take<T>(group_blocks * job.block);
+        s.pointers = cut.take<const T*>((panels + 1) * (group_blocks * job.block + outer_ahead));
+    }
+}
+
+// As few chunks as the caches allow, of equal size. With gradients, at most a sixteenth of all rows unless L3 holds more.
+template <class T> int64_t chunk_tokens(const ByClasses<T>& job) {
+    const int64_t lanes = job.k.lanes, valid = int64_t(job.rows.size()), item = int64_t(sizeof(T));
+    int64_t most = std::clamp(packed_bytes / std::max<int64_t>(1, job.inputs() * item), enough_tokens, most_tokens);
+    if (job.gradients()) most = std::min(most, std::max(held_bytes / (job.classes() * item), std::min(enough_tokens, valid / 16)));
+    if (job.call.chunk > 0) most = round_up(job.call.chunk, lanes);
+    most = std::max(lanes, most / lanes * lanes);
+    const int64_t chunks = std::max<int64_t>(1, (valid + most - 1) / most);
+    return std::max(lanes, round_up((valid + chunks - 1) / chunks, lanes));
+}
+
+template <class T> void choose_split(ByClasses<T>& job) {
+    job.parts = int(std::min<int64_t>(job.parts, job.classes()));
+    const int64_t share = (job.classes() + job.parts - 1) / job.parts;
+    job.blocks = job.parts * ((share + most_classes - 1) / most_classes);
+    job.block = (job.classes() + job.blocks - 1) / job.blocks;
+    job.tokens = chunk_tokens(job);
+}
+
 }  // namespace
 
-template <class T> void run_loss(LossJob<T>& job, int id, int count) { Worker<T>(job, id, count).run(); }
+template <class T> void run_by_classes(LossTask<T>& task) {
+    ByClasses<T> job{std::move(task)};
+    choose_split(job);
+    Cutter count(nullptr);
+    place(job, count);
+    PoolBlock memory(count.used);
+    Cutter cut(memory.data());
+    place(job, cut);
+    run_team(job.parts, [](void* data, int id, int threads) { Worker<T>(*static_cast<ByClasses<T>*>(data), id, threads).run(); }, &job);
+}
 
-template void run_loss(LossJob<float>&, int, int);
-template void run_loss(LossJob<double>&, int, int);
+template void run_by_classes(LossTask<float>&);
+template void run_by_classes(LossTask<double>&);
 
 }  // namespace recell
