@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,8 +106,13 @@ def train(
 @app.command(epilog="Example: recell generate model --prompt 'The ' --length 300 --temperature 0.8 --seed 1")
 def generate(
     folder: Folder,
-    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
-    length: Annotated[int, typer.Option(help="How many characters or words to write.", min=0)] = 200,
+    data: Annotated[
+        Path | None, typer.Argument(help="captioner, frames: a file of what to write of, or go on from.", metavar="[DATA]")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="language-model: the text to go on from.")] = "",
+    length: Annotated[
+        int | None, typer.Option(help="How many characters, words or frames to write; default 200.", min=0)
+    ] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable, 1 draws as learnt.")] = 1.0,
     top_k: Annotated[int | None, typer.Option(help="Draw among the k most probable only.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw among the fewest of this probability.")] = None,
@@ -115,13 +121,19 @@ def generate(
     backend: Annotated[str, typer.Option(help="cpu (native) or reference (slow).")] = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Write text with a saved language model. Needs no torch."""
-    from recell import runtime
-    from recell.cli.writing import converse, write
+    """Draw from a saved model: a language model's text (needs no torch), captions for a file's images, frames after its own."""
+    from recell.cli.writing import converse, drawn, of_a_language_model, write
     from recell.decoding import Sampling
 
     sampling = Sampling(temperature, top_k, top_p)
+    if not of_a_language_model(folder, data):
+        given = {"--prompt": prompt, "--interactive": interactive, "--backend": backend != "cpu"}
+        _show_answers(drawn(folder, data, length, sampling, seed, given), as_json)
+        return
+    from recell import runtime
+
     writer = runtime.load(folder, backend=backend).writer(sampling, seed)
+    length = 200 if length is None else length
     if interactive:
         converse(writer, length, sys.stdin, as_json=as_json)
     else:
@@ -144,8 +156,7 @@ def predict(folder: Folder, data: Data, as_json: Json = False) -> None:
     """Answer all that a file asks: a language model each line with the most probable next token, a tagger with tags."""
     from recell.cli.train import load_task
 
-    for asked, answer in load_task(folder).answers(data):
-        print(json.dumps({"input": asked, "output": answer}) if as_json else f"{asked}\t{_written(answer)}")
+    _show_answers(load_task(folder).answers(data), as_json)
 
 
 @app.command(epilog="Example: recell cells GRU")
@@ -229,6 +240,12 @@ def bench(
         _print(list_benchmarks(), as_json)
     else:
         measure(names or [], out, threads=threads, full=full, as_json=as_json)
+
+
+def _show_answers(answers: Iterable[tuple[str, Any]], as_json: bool) -> None:
+    """A line for each thing asked and the answer to it."""
+    for asked, answer in answers:
+        print(json.dumps({"input": asked, "output": answer}) if as_json else f"{asked}\t{_written(answer)}")
 
 
 def _written(answer: Any) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Self, cast
 
 import recell.tasks
 from recell.data.text import read_text
+from recell.decoding import Sampling
 from recell.errors import ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
 from recell.runtime.saved import CONFIG, SavedModel, read_saved, write_saved
@@ -50,6 +51,12 @@ class Task(ABC):
         """What `recell predict` prints: each thing that a file asks, here a line, and the answer to it."""
         lines = read_text(path).splitlines()
         return zip(lines, self.predict(lines), strict=True)
+
+    def draws(self, path: str | Path | None, *, length: int | None, sampling: Sampling,
+              seed: int | None) -> Iterator[tuple[str, Any]]:
+        """What `recell generate` prints: each thing that a file asks, and what is drawn for it; RecellError where a task draws
+        nothing, or nothing without a file."""
+        raise RecellError(message(f"a {type(self).__name__} draws nothing", write="recell predict DIR DATA"))
 
     @abstractmethod
     def _saved_parts(self) -> tuple[dict[str, Any], dict[str, bytes], dict[str, bytes]]:
@@ -122,6 +129,14 @@ class Task(ABC):
         except _DAMAGED as error:
             raise ModelError(f"{saved.folder / CONFIG} is damaged: {type(error).__name__}: {error}".split("\n")[0]) from error
         return task
+
+
+def named_file(path: str | Path | None, task: Task) -> Path:
+    """The file that a task is to draw for; RecellError where none is named."""
+    if path is None:
+        said = f"a {type(task).__name__} draws for what a file asks"
+        raise RecellError(message(said, came="no file", write="recell generate DIR DATA"))
+    return Path(path)
 
 
 @cache

@@ -7,7 +7,7 @@ An encoder reads the whole, its code starts a recurrent decoder (Sutskever et al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -34,6 +34,7 @@ from recell.tasks._encoders import ENCODERS, encoder_for
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._scales import scale_in, scale_of
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
+from recell.tasks.base import named_file
 from recell.training import Loss
 from recell.training.loop import check_number
 
@@ -276,6 +277,16 @@ class Captioner(SequenceTask[Captioned, Item]):
         sampling, generator = Sampling(temperature, top_k, top_p, _NEVER), generator_of(seed)
         rows = self._asked(data, lambda values: network.drawn(values, sampling, generator))
         return [codec.vocabulary.decode(row) for row in rows]
+
+    def draws(self, path: str | Path | None, *, length: int | None, sampling: Sampling,
+              seed: int | None) -> Iterator[tuple[str, Any]]:
+        if length is not None:
+            said = "a caption ends itself, at max_length at the latest"
+            raise RecellError(message(said, came=f"length {length}", write="no length, or train with max_length"))
+        asked = list(self._unlabelled(named_file(path, self)))
+        found = self.generate([example.value for example in asked], temperature=sampling.temperature, top_k=sampling.top_k,
+                              top_p=sampling.top_p, seed=seed)  # fmt: skip
+        return ((example.where, text) for example, text in zip(asked, found, strict=True))
 
     def beams(self, data: Any, *, width: int = 5, length_penalty: float = 0.0) -> list[list[tuple[str, float]]]:
         """The best captions of each example, best first, with the natural logarithm of each one's probability."""

@@ -21,6 +21,7 @@ from torch.nn import functional
 from recell.data.drawing import generator_of
 from recell.data.frames import FrameFile, sequences_of
 from recell.data.frames import Sequence as Piece
+from recell.decoding import Sampling
 from recell.errors import DataError, ModelError, RecellError, ShapeError, message
 from recell.language.cell import Cell
 from recell.nn.dropout import Dropout
@@ -28,6 +29,7 @@ from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._scales import scale_in, scale_of
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
+from recell.tasks.base import named_file
 from recell.training import Loss
 
 Values = NDArray[np.float32]
@@ -188,7 +190,7 @@ class Frames(SequenceTask[Piece, Item]):
         self.backend = backend
         self.stream = stream
 
-    def generate(self, prompt: Any, length: int, *, seed: int | None = None) -> Values:
+    def generate(self, prompt: Any, length: int, *, seed: int | np.random.Generator | None = None) -> Values:
         """``length`` frames (length, C) that follow the frames of ``prompt`` (T, C); the same seed draws the same ones."""
         network, codec = self._fitted()
         assert isinstance(network, FrameNetwork) and isinstance(codec, FrameCodec)
@@ -199,6 +201,14 @@ class Frames(SequenceTask[Piece, Item]):
         with self._thread_count(), torch.no_grad():
             drawn = list(_drawn(network, codec, codec.encode(piece, labelled=False), length, generator_of(seed)))
         return np.array(drawn, np.float32).reshape(length, codec.width)
+
+    def draws(self, path: str | Path | None, *, length: int | None, sampling: Sampling,
+              seed: int | None) -> Iterator[tuple[str, Any]]:
+        if sampling != Sampling():
+            raise RecellError(message("frames are drawn as learnt", came="a temperature, top_k or top_p", write="none of them"))
+        generator = generator_of(seed)
+        return ((piece.where, self.generate(piece.frames, 200 if length is None else length, seed=generator).tolist())
+                for piece in self._unlabelled(named_file(path, self)))  # fmt: skip
 
     def answers(self, path: str | Path) -> Iterator[tuple[str, Any]]:
         return ((asked, answer.tolist()) for asked, answer in super().answers(path))
