@@ -55,8 +55,9 @@ def test_stash_floats_is_what_the_plan_keeps(name: str) -> None:
 
 
 def test_stash_floats_asks_for_every_size() -> None:
-    with pytest.raises(ShapeError, match="the size 'context' has no number"):
-        cells.SCRN.stash_floats({"input": 3, "hidden": 4})
+    with pytest.raises(ShapeError, match="Jordan needs a number for output; came"):
+        cells.Jordan.stash_floats({"input": 3, "hidden": 4})
+    assert cells.SCRN.stash_floats({"input": 3, "hidden": 4}) == cells.SCRN.stash_floats({"input": 3, "hidden": 4, "context": 40})
 
 
 def test_independent_units_keep_nothing() -> None:

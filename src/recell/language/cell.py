@@ -119,7 +119,11 @@ class Cell:
         """Every size symbol's number; ShapeError where one is missing, unknown or does not fit."""
         if sizes is not None and not isinstance(sizes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ShapeError(f"sizes holds numbers by the sizes' names; came {sizes!r:.60}; write sizes={{'context': 40}}")
-        given: dict[str, int] = {"input": input_size, "hidden": hidden_size, **self.defaults, **(sizes or {})}
+        return self._numbers({"input": input_size, "hidden": hidden_size, **(sizes or {})})
+
+    def _numbers(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """`sizes`, checked, and the cell's own numbers for what they leave out."""
+        given: dict[str, int] = {**self.defaults, **sizes}
         for name, number in given.items():
             if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
                 raise ShapeError(f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
@@ -128,17 +132,18 @@ class Cell:
                                  f"write sizes={{{name!r}: 40}}")
         given = {name: int(number) for name, number in given.items()}  # NumPy's numbers too
         used = self.symbols
-        for name in sizes or {}:
-            if name not in used:
+        for name in sizes:
+            if name not in used | {"input", "hidden"}:
                 raise ShapeError(unknown(f"size of {self.name}", name, used or {"input"}))
         missing = sorted(used - given.keys())
         if missing:
             raise ShapeError(f"{self.name} needs a number for {', '.join(missing)}; came {sorted(given)}; "
                              f"write sizes={{{missing[0]!r}: 40}}")
         forced = self.graph.forced_input
-        if forced is not None and forced.evaluate(given) != input_size:
+        if forced is not None and forced.evaluate(given) != given["input"]:
             raise ShapeError(f"{self.name} needs an input as wide as {forced}, {forced.evaluate(given)}; "
-                             f"came input_size={input_size}; write input_size={forced.evaluate(given)}, or another hidden_size")
+                             f"came input_size={given['input']}; write input_size={forced.evaluate(given)}, "
+                             "or another hidden_size")
         self._check_numbers(given)
         return given
 
@@ -149,17 +154,24 @@ class Cell:
         return found | set(self.graph.forced_input.symbols if self.graph.forced_input else ())
 
     def parameters(self, sizes: Mapping[str, int]) -> tuple[Parameter, ...]:
-        """The leaf parameters by first use, under the author's names."""
-        return tuple(_sized(info, sizes) for info in self.graph.parameters)
+        """The leaf parameters by first use, under the author's names; `sizes` as `resolve` gives them, defaults left out or not.
+
+        >>> from recell import cells
+        >>> [(p.name, p.shape) for p in cells.SCRN.parameters({"input": 8, "hidden": 6})]
+        [('B', (40, 8)), ('P', (6, 40)), ('A', (6, 8)), ('R', (6, 6))]
+        """
+        numbers = self._numbers(sizes)
+        return tuple(_sized(info, numbers) for info in self.graph.parameters)
 
     def state_sizes(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """The width of each state, for every size symbol's number (`resolve`); 1 for time."""
-        return tuple(1 if s.size is None else s.size.evaluate(sizes) for s in self.states)
+        """The width of each state, 1 for time; `sizes` as `resolve` gives them, defaults left out or not."""
+        numbers = self._numbers(sizes)
+        return tuple(1 if s.size is None else s.size.evaluate(numbers) for s in self.states)
 
     def output_size(self, sizes: Mapping[str, int]) -> int:
-        """The width of y, for every size symbol's number (`resolve`)."""
-        shapes = [self.graph.nodes[n].shape for n in self.graph.output]
-        return sum(s.dims[0].evaluate(sizes) if s.dims else 1 for s in shapes)
+        """The width of y; `sizes` as `resolve` gives them, defaults left out or not."""
+        shapes, numbers = [self.graph.nodes[n].shape for n in self.graph.output], self._numbers(sizes)
+        return sum(s.dims[0].evaluate(numbers) if s.dims else 1 for s in shapes)
 
     @property
     def output_is_local(self) -> bool:
@@ -190,8 +202,7 @@ class Cell:
         """Floats per row and step that training keeps for the backward step: row scalars included, x and y excluded."""
         from recell.compiler.planner import stash_floats  # what is kept is the plan's to say; see tests/test_house.py
 
-        self._check_numbers(sizes)
-        return stash_floats(self, sizes)
+        return stash_floats(self, self._numbers(sizes))
 
     def _check_numbers(self, sizes: Mapping[str, int]) -> None:
         for node in self.graph.nodes:
