@@ -99,7 +99,7 @@ WHOLE = "must be a whole number of at least 1"
     (lambda: cells.LSTM.resolve(3, True), f"{WHOLE}; came True"),
     (lambda: cells.SCRN.resolve(3, 5, {"context": -1}), f"the size 'context' of SCRN {WHOLE}; came -1"),
     (lambda: cell_named("Clockwork").resolve(3, 7), f"hidden/4 {WHOLE}; came 1.75 with hidden = 7"),
-    (lambda: cells.LSTM.parameters({"input": 3, "hidden": 5, "hiden": 5}), "no size of LSTM of this name; came 'hiden'; write hidden"),
+    (lambda: cells.LSTM.parameters({"input": 3, "hidden": 5, "hiden": 5}), "no size of LSTM of this name; came 'hiden'"),
     (lambda: cells.LSTM.parameters({"hidden": 5}), "LSTM needs a number for input; came ['hidden']"),
     (lambda: cells.RGLRU.parameters({"input": 3, "hidden": 5}), "RGLRU needs an input as wide as hidden, 5; came input_size=3"),
     (lambda: cells.RGLRU.stash_floats({"input": 3, "hidden": 5}), "RGLRU needs an input as wide as hidden, 5"),

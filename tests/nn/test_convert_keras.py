@@ -237,7 +237,7 @@ def as_state(states):
 @pytest.mark.parametrize(("kind", "config"), CONFIGS, ids=str)
 def test_a_layer_computes_keras_equations(kind, config):
     weights, x, mask, states = drawn(kind, config)
-    layer = from_keras(kind, weights, units=5, **config)
+    layer = from_keras(kind, weights, units=5, dtype="float64", **config)
     y, state = layer(torch.tensor(x), as_state(states), mask=torch.tensor(mask))
     found = keras_outputs(layer, y, state, return_sequences=True, return_state=True)
     expected, last = keras_run(kind, config, weights, x, mask, states)
@@ -255,7 +255,7 @@ def test_bidirectional_computes_keras_equations(merge):
     others, _, _, back = drawn("LSTM", {})
     others, back = [1.5 * w for w in others], [-0.5 * s for s in back]
     inner = {"class_name": "LSTM", "config": {"units": 5}}
-    layer = from_keras("Bidirectional", [*weights, *others], layer=inner, merge_mode=merge)
+    layer = from_keras("Bidirectional", [*weights, *others], layer=inner, merge_mode=merge, dtype=torch.float64)
     start = {name: torch.tensor(np.stack(pair)) for name, pair in zip("hc", zip(states, back, strict=True), strict=True)}
     y, state = layer(torch.tensor(x), start, mask=torch.tensor(mask))
     forward, f_states = keras_run("LSTM", {}, weights, x, mask, states)
@@ -280,7 +280,8 @@ def test_a_backward_layer_of_its_own_is_taken():
     one, other = wrapped("GRU", units=5), wrapped("GRU", units=5, go_backwards=True)
     found = from_keras("Bidirectional", [*weights, *weights], layer=one, backward_layer=other)
     expected = from_keras("Bidirectional", [*weights, *weights], layer=one)
-    assert torch.equal(found(torch.tensor(x))[0], expected(torch.tensor(x))[0])
+    x = torch.tensor(x, dtype=torch.float32)
+    assert torch.equal(found(x)[0], expected(x)[0])
     with pytest.raises(CellError, match="goes forward with its layer"):
         from_keras("Bidirectional", [*weights, *weights], layer=one, backward_layer=one)
     with pytest.raises(CellError, match="two kinds, widths or activations"):
@@ -301,8 +302,43 @@ WHOLE = {
 
 def test_a_whole_configuration_is_taken():
     weights, x, _, _ = drawn("LSTM", {})
-    layer = from_keras("LSTM", weights, **WHOLE)
-    assert torch.equal(layer(torch.tensor(x))[0], from_keras("LSTM", weights)(torch.tensor(x))[0])
+    x = torch.tensor(x, dtype=torch.float32)
+    assert torch.equal(from_keras("LSTM", weights, **WHOLE)(x)[0], from_keras("LSTM", weights)(x)[0])
+
+
+def dtype_of(module):
+    (dtype,) = {parameter.dtype for parameter in module.parameters()}
+    return dtype
+
+
+def policy(name):
+    return {"class_name": "DTypePolicy", "config": {"name": name}}
+
+
+@pytest.mark.parametrize("given", [np.asarray, list, torch.tensor, lambda w: torch.tensor(w).bfloat16()], ids=range(4))
+def test_the_dtype_is_torchs_default_whatever_the_weights_came_in(given):
+    weights = [given(w) for w in drawn("LSTM", {})[0]]
+    one = wrapped("LSTM", units=5)
+    assert dtype_of(from_keras("LSTM", weights)) == torch.float32
+    assert dtype_of(from_keras("Bidirectional", [*weights, *weights], layer=one)) == torch.float32
+    assert dtype_of(from_keras("RNN", weights, cell=wrapped("LSTMCell", units=5))) == torch.float32
+    assert dtype_of(from_keras("Dense", weights[::2])) == torch.float32
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert dtype_of(from_keras("LSTM", weights)) == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_the_dtype_may_be_told_as_torch_or_keras_say_it():
+    weights, *_ = drawn("LSTM", {})
+    for told in (torch.float64, "float64", policy("float64")):
+        assert dtype_of(from_keras("LSTM", weights, dtype=told)) == torch.float64
+        assert dtype_of(from_keras("Bidirectional", [*weights] * 2, layer=wrapped("LSTM"), dtype=told)) == torch.float64
+        assert dtype_of(from_keras("Dense", weights[::2], dtype=told)) == torch.float64
+    assert dtype_of(from_keras("LSTM", weights, dtype="mixed_bfloat16")) == torch.float32
+    with pytest.raises(DataError, match="there is no dtype of this name; came 'float8'"):
+        from_keras("LSTM", weights, dtype="float8")
 
 
 def test_stacked_cells_are_layers():
@@ -310,7 +346,7 @@ def test_stacked_cells_are_layers():
     first, second = (random_weights("GRU", {}, width, 5, generator) for width in (3, 5))
     one = {"class_name": "GRUCell", "config": {"units": 5}}
     stack = {"class_name": "StackedRNNCells", "config": {"cells": [one, one]}}
-    layer = from_keras("RNN", [*first, *second], cell=stack, go_backwards=True)
+    layer = from_keras("RNN", [*first, *second], cell=stack, go_backwards=True, dtype="float64")
     x, mask = generator.normal(size=(4, 7, 3)), generator.random((4, 7)) < 0.7
     below, h1 = keras_run("GRU", {"go_backwards": True}, first, x, mask, (np.zeros((4, 5)),))
     above, h2 = keras_run("GRU", {"go_backwards": True}, second, below[:, ::-1], mask, (np.zeros((4, 5)),))
@@ -322,7 +358,7 @@ def test_stacked_cells_are_layers():
 def test_dense_has_its_bias():
     generator = np.random.default_rng(6)
     kernel, bias, x = generator.normal(size=(4, 3)), generator.normal(size=3), generator.normal(size=(2, 5, 4))
-    layer = from_keras("Dense", [kernel, bias], units=3)
+    layer = from_keras("Dense", [kernel, bias], units=3, dtype=torch.float64)
     assert type(layer) is nn.Linear
     np.testing.assert_allclose(layer(torch.tensor(x)).detach(), x @ kernel + bias, atol=1e-12)
 

@@ -20,7 +20,8 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 def run(op, attributes, inputs):
     """Y, Y_h and Y_c of a node through `from_onnx`, as arrays."""
-    module = from_onnx({"op_type": op, **attributes}, {name: inputs.get(name) for name in ("W", "R", "B", "P")})
+    weights = {name: inputs.get(name) for name in ("W", "R", "B", "P")}
+    module = from_onnx({"op_type": op, **attributes}, weights, dtype=torch.tensor(inputs["X"]).dtype)
     state = {name[-1]: torch.tensor(inputs[name]) for name in ("initial_h", "initial_c") if name in inputs}
     if attributes.get("layout"):
         state = {name: s.transpose(0, 1) for name, s in state.items()}
@@ -170,6 +171,13 @@ def node(op="GRU", weights=None, **attributes):
     return from_onnx(
         {"op_type": op, **attributes}, {"W": np.ones((1, 2 * gates, 3)), "R": np.ones((1, 2 * gates, 2)), **(weights or {})}
     )
+
+
+def test_the_dtype_is_torchs_default_unless_told():
+    assert {p.dtype for p in node().parameters()} == {torch.float32}  # from weights in float64
+    weights = {"W": np.ones((1, 6, 3), np.float32), "R": np.ones((1, 6, 2), np.float32)}
+    told = from_onnx({"op_type": "GRU"}, weights, dtype=torch.float64)
+    assert {p.dtype for p in told.parameters()} == {torch.float64}
 
 
 REFUSED = [

@@ -29,13 +29,13 @@ class Stacked:
 
 
 def as_array(name: str, given: Any) -> Array:
-    """float32, or float64 where it is given as such, of an array, a tensor or a list; ShapeError for what is no numbers."""
+    """float64, which holds all that an array, a tensor or a list gives, until `filled`; ShapeError for what is no numbers."""
     if isinstance(given, torch.Tensor):
-        given = given.detach().cpu().numpy()
+        given = given.detach().cpu().double().numpy()
     array = np.asarray(given)
     if array.dtype.kind not in "fiu":
         raise ShapeError(message(f"{name} holds numbers", came=array.dtype, write="an array of float32"))
-    return array if array.dtype == np.float64 and isinstance(given, np.ndarray) else array.astype(np.float32)
+    return array.astype(np.float64, copy=False)
 
 
 def expect_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -64,11 +64,10 @@ def by_author(cell: Cell, gates: Sequence[str], stacked: Stacked) -> Named:
 
 
 def filled(cell: Cell, layers: Sequence[Sequence[Named]], **options: Any) -> Recurrent:
-    """A Recurrent of these weights: for each layer, one or two directions."""
+    """A Recurrent of these weights: for each layer, one or two directions. In torch's default dtype, or in `dtype`."""
     first = next(array for name, array in layers[0][0].items() if name.startswith("W"))
-    dtype = torch.float64 if first.dtype == np.float64 else torch.float32
     hidden, width = first.shape
-    module = Recurrent(cell, width, hidden, len(layers), bidirectional=len(layers[0]) == 2, dtype=dtype, **options)
+    module = Recurrent(cell, width, hidden, len(layers), bidirectional=len(layers[0]) == 2, **options)
     with torch.no_grad():
         for layer, directions in enumerate(layers):
             for direction, named in enumerate(directions):

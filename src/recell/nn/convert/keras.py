@@ -24,6 +24,7 @@ _GATES = {"SimpleRNN": ("",), "LSTM": ("i", "f", "g", "o"), "GRU": ("z", "r", "n
 _WRAPPERS = ("Bidirectional", "RNN", "TimeDistributed", "Dense")
 _COMPUTING = ("units", "activation", "recurrent_activation", "use_bias", "go_backwards", "reset_after")
 _RETURNING = ("return_sequences", "return_state", "zero_output_for_mask")  # `keras_outputs` takes these
+_DTYPES = ("float32", "float64", "float16", "bfloat16")
 _ROLES = ("initializer", "regularizer", "constraint")
 _LEARNING = (  # what changes how a layer learns or is built, and not what its weights compute
     "name", "trainable", "dtype", "seed", "implementation", "unroll", "unit_forget_bias", "activity_regularizer",
@@ -53,7 +54,8 @@ def from_keras(kind: str, weights: Sequence[Any], **config: Any) -> Any:
     kind: "SimpleRNN", "LSTM", "GRU"; "RNN" with ``cell`` (LSTMCell, GRUCell, SimpleRNNCell, or StackedRNNCells of one kind
     and width: layers); "Bidirectional" with ``layer``, ``merge_mode`` and maybe ``backward_layer``; "Dense" and
     "TimeDistributed" of it, a torch.nn.Linear, which takes any leading dimensions. What is wrapped is written as get_config
-    does: ``layer={"class_name": "GRU", "config": {"units": 4}}``.
+    does: ``layer={"class_name": "GRU", "config": {"units": 4}}``. ``dtype`` is the module's, whatever the weights came in: a
+    dtype of torch, or Keras's name or policy (a wrapper's own); torch's default dtype if it is not given.
     weights: kernel (D, gates * U), recurrent kernel (U, gates * U) and, with ``use_bias``, bias (gates * U,), for a GRU with
     ``reset_after`` (2, gates * U); those of the forward layer before those of the backward layer, cell after cell.
     Without ``use_bias`` the module's biases are zeros. ``unit_forget_bias`` only says how Keras draws a bias.
@@ -66,21 +68,22 @@ def from_keras(kind: str, weights: Sequence[Any], **config: Any) -> Any:
     if not isinstance(weights, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise DataError(message("weights are a list of arrays", came=type(weights).__name__, write="layer.get_weights()"))
     arrays = [as_array(f"weights[{number}]", given) for number, given in enumerate(weights)]
+    dtype = _dtype(config.get("dtype"))
     if kind in _GATES:
         layer = _layer(kind, arrays, config)
-        return filled(layer.cell, [[layer.named]], reverse=layer.backwards, batch_first=True)
+        return filled(layer.cell, [[layer.named]], reverse=layer.backwards, batch_first=True, dtype=dtype)
     if kind == "Bidirectional":
-        return _bidirectional(arrays, config)
+        return _bidirectional(arrays, config, dtype)
     if kind == "RNN":
-        return _stacked(arrays, config)
+        return _stacked(arrays, config, dtype)
     if kind == "TimeDistributed":
         name, inner = _wrapped("TimeDistributed", "layer", config)
         _only(kind, config, ("layer", "name", "trainable", "dtype"))
         if name != "Dense":
             raise CellError(message("TimeDistributed is supported around Dense alone", came=name, write="the layer itself"))
-        return _dense(arrays, inner)
+        return _dense(arrays, inner, dtype)
     if kind == "Dense":
-        return _dense(arrays, config)
+        return _dense(arrays, config, dtype)
     why = ": its recurrence is a convolution, not a product" if "Conv" in str(kind) else ""
     raise CellError(message(f"from_keras does not support {kind!r}{why}", write=", ".join((*_GATES, *_WRAPPERS))))
 
@@ -158,7 +161,7 @@ def _cell(kind: str, config: Config) -> Cell:
     return cells.get(name)(gate_activation=gate, activation=activation)
 
 
-def _bidirectional(arrays: Sequence[Any], config: Config) -> Recurrent:
+def _bidirectional(arrays: Sequence[Any], config: Config, dtype: torch.dtype | None) -> Recurrent:
     _only("Bidirectional", config, ("layer", "backward_layer", "merge_mode", *_LEARNING))
     half = len(arrays) // 2
     one = _wrapped("Bidirectional", "layer", config)
@@ -174,10 +177,10 @@ def _bidirectional(arrays: Sequence[Any], config: Config) -> Recurrent:
     merge = config.get("merge_mode", "concat")
     if merge is not None and merge not in MERGES:
         raise DataError(unknown("merge_mode", str(merge), MERGES))
-    return filled(forward.cell, [[forward.named, backward.named]], merge=merge, batch_first=True)
+    return filled(forward.cell, [[forward.named, backward.named]], merge=merge, batch_first=True, dtype=dtype)
 
 
-def _stacked(arrays: Sequence[Any], config: Config) -> Recurrent:
+def _stacked(arrays: Sequence[Any], config: Config, dtype: torch.dtype | None) -> Recurrent:
     """keras.layers.RNN around one cell or a stack of equal cells."""
     _only("RNN", config, ("cell", "go_backwards", *_RETURNING, *_LEARNING, *_UNSUPPORTED))
     outer = {name: config[name] for name in ("go_backwards", *_UNSUPPORTED) if name in config}
@@ -192,7 +195,8 @@ def _stacked(arrays: Sequence[Any], config: Config) -> Recurrent:
             "stacked cells of two kinds, widths or activations are not supported; write from_keras for each, and "
             "call them in turn"
         )
-    return filled(layers[0].cell, [[layer.named] for layer in layers], reverse=layers[0].backwards, batch_first=True)
+    named = [[layer.named] for layer in layers]
+    return filled(layers[0].cell, named, reverse=layers[0].backwards, batch_first=True, dtype=dtype)
 
 
 def _cells(config: Config) -> list[tuple[str, Config]]:
@@ -207,7 +211,7 @@ def _cells(config: Config) -> list[tuple[str, Config]]:
     return [(name.removesuffix("Cell"), inner) for name, inner in found]
 
 
-def _dense(arrays: Sequence[Any], config: Config) -> nn.Linear:
+def _dense(arrays: Sequence[Any], config: Config, dtype: torch.dtype | None) -> nn.Linear:
     """keras.layers.Dense as torch's layer: x @ kernel + bias."""
     _only("Dense", config, ("units", "activation", "use_bias", *_LEARNING))
     if keras_activation(config.get("activation")) is not linear:
@@ -218,12 +222,24 @@ def _dense(arrays: Sequence[Any], config: Config) -> nn.Linear:
     if use_bias:
         expect_shape("bias", arrays[1], (arrays[0].shape[1],))
     kernel = torch.from_numpy(arrays[0])
-    made = nn.Linear(*kernel.shape, bias=use_bias, dtype=kernel.dtype)
+    made = nn.Linear(*kernel.shape, bias=use_bias, dtype=dtype)
     with torch.no_grad():
         made.weight.copy_(kernel.T)
         if use_bias:
             made.bias.copy_(torch.from_numpy(arrays[1]))
     return made
+
+
+def _dtype(given: Any) -> torch.dtype | None:
+    """A dtype of torch out of one, or out of what Keras calls a layer's dtype: a name, or a policy."""
+    if given is None or isinstance(given, torch.dtype):
+        return given
+    name = given.get("config", {}).get("name") if isinstance(given, Mapping) else given
+    if isinstance(name, str) and name.startswith("mixed_"):  # computes in half precision, and keeps its weights in float32
+        return torch.float32
+    if name not in _DTYPES:
+        raise DataError(unknown("dtype", name, _DTYPES))
+    return getattr(torch, name)
 
 
 def _wrapped(kind: str, name: str, config: Config) -> tuple[str, Config]:

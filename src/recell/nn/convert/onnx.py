@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from recell import cells
@@ -29,13 +30,14 @@ _COMMON = ("op_type", "hidden_size", "direction", "layout", "activations", "acti
 _OWN = {"RNN": (), "GRU": ("linear_before_reset",), "LSTM": ("input_forget",)}
 
 
-def from_onnx(node_attributes: Mapping[str, Any], weights: Mapping[str, Any]) -> Recurrent:
+def from_onnx(node_attributes: Mapping[str, Any], weights: Mapping[str, Any], *, dtype: torch.dtype | None = None) -> Recurrent:
     """The `Recurrent` that computes an ONNX node: `from_onnx({"op_type": "GRU", "hidden_size": 5}, {"W": w, "R": r, "B": b})`.
 
     node_attributes: the node's op type (RNN, GRU or LSTM) as "op_type", and its attributes by their ONNX names.
     weights: "W" (directions, gates * H, D), "R" (directions, gates * H, H), "B" (directions, 2 * gates * H) and, for an
     LSTM, "P" (directions, 3 * H), as ONNX stacks them: i o f c, z r h. `linear_before_reset` chooses between the two GRUs, P
     gives `PeepholeLSTM`, `input_forget` `CoupledLSTM`.
+    dtype: of the module, whatever the weights came in: torch's default dtype if it is not given.
 
     The other inputs are the call's: `module(x, {"h": initial_h, "c": initial_c}, lengths=sequence_lens)`; under layout 1 x is
     (N, T, D), and ONNX's initial states (N, directions, H) want a transpose(0, 1). `onnx_outputs` gives Y, Y_h and Y_c.
@@ -51,7 +53,8 @@ def from_onnx(node_attributes: Mapping[str, Any], weights: Mapping[str, Any]) ->
     layout = node_attributes.get("layout", 0)
     if layout not in (0, 1):
         raise DataError(message("layout is 0 (time first) or 1 (batch first)", came=repr(layout)))
-    return filled(cell, [layer], reverse=node_attributes.get("direction") == "reverse", batch_first=layout == 1)
+    reverse = node_attributes.get("direction") == "reverse"
+    return filled(cell, [layer], reverse=reverse, batch_first=layout == 1, dtype=dtype)
 
 
 def onnx_outputs(module: Recurrent, y: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
