@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import shutil
-import sys
 import textwrap
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -106,7 +104,7 @@ def markdown() -> str:
     parts = [
         "# Cells",
         "Generated: `recell cells --markdown > docs/cells.md`.",
-        _filled(f"{len(names)} cells, each one file in `src/recell/cells/`, found by being there. {COUNTED}"),
+        _filled(f"{len(names)} cells, each in a file of `src/recell/cells/`, found by being there. {COUNTED}"),
         _table_of([(name, _row(name)) for name in names]),
         _filled(f"An LSTM has {beside_elman(cells.get('LSTM'))}. `recell cells NAME` prints a cell in LaTeX too."),
         *(_section(name) for name in names),
@@ -126,7 +124,7 @@ def _table_of(rows: list[tuple[str, Row]]) -> str:
 
 
 def _section(name: str) -> str:
-    row, told = _row(name), _docstring(name).split("\n\n")
+    row, told = _row(name), cells.told(name).split("\n\n")
     text = [_filled(part) for part in told]
     return "\n\n".join([f"## {name}", *text, f"States: {row.states}.", f"```text\n{cells.get(name).equations()}\n```"])
 
@@ -166,15 +164,8 @@ def _states(cell: Cell) -> str:
 
 
 def _source(name: str) -> str:
-    """The first line of the docstring of a cell's file: the paper and the variant."""
-    return _docstring(name).split("\n")[0]
-
-
-def _docstring(name: str) -> str:
-    for stem, module in sorted(sys.modules.items()):
-        if stem.startswith("recell.cells.") and getattr(module, name, None) is cells.get(name):
-            return inspect.getdoc(module) or ""
-    return ""
+    """The first line of what the author says of a cell: the paper and the variant."""
+    return cells.told(name).split("\n")[0]
 
 
 def _example_sizes(cell: Cell) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -215,6 +216,16 @@ class Cell:
                 rest.evaluate(sizes, least=0)  # the part ends inside the whole
 
     # -- saying what it is ----------------------------------------------------------------------------------------
+    @property
+    def module(self) -> str | None:
+        """The module in which its function was written; None for a closed cell, which has none."""
+        return self._definition.function.__module__ if self._definition else None
+
+    @property
+    def docstring(self) -> str | None:
+        """Its function's docstring, without indentation; None where there is none."""
+        return inspect.getdoc(self._definition.function) if self._definition else None
+
     def equations(self) -> str:
         """The equations as text, with the author's names."""
         return show.text(self.graph)
