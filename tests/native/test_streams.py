@@ -325,6 +325,7 @@ def test_a_bound_program_is_frozen(chain, make_hand):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*JAX:RuntimeWarning")  # where JAX is loaded: the child never calls it
 def test_a_forked_child_steps_on(chain, make_hand, own_pool):
     """On its copy of the buffers and without a team, to the parent's bits."""
     layer = Elman(make_hand, "float", 29)

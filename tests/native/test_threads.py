@@ -144,6 +144,7 @@ def test_concurrent_calls(dtype, make_hand, numbers, assert_same, own_pool):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*JAX:RuntimeWarning")  # where JAX is loaded: the child never calls it
 @pytest.mark.parametrize("team", ("own", pytest.param("torch", marks=torch_team)))
 def test_fork(hand, numbers, own_pool, team):
     """In a forked child no team is left: it computes alone, to the same bits, and does not hang."""
