@@ -79,6 +79,21 @@ def test_precedence() -> None:
     agree({"h": run_text(case)["h"]}, {"h": trace(case, "reference")["h"][0]})
 
 
+def test_a_factor_of_one_is_not_printed_wherever_it_stands() -> None:
+    @cell
+    def Scaled(p, x, h, *, one=1.0, two=2.0):
+        u = one * tanh(p.W @ x) * one
+        v = one * (two * u) + (one * (u - h)) / one
+        h = (one * h - one * (u + v)) * (one / two)
+        return h
+
+    assert Scaled.equations().split("\n") == [
+        "u[t] = tanh(W @ x[t])", "v[t] = 2 * u[t] + (u[t] - h[t-1])", "h[t] = (h[t-1] - (u[t] + v[t])) * 0.5",
+    ]  # fmt: skip
+    assert Scaled(one=3.0).equations().split("\n")[0] == "u[t] = 3 * tanh(W @ x[t]) * 3"
+    assert "1 * " not in cells.get("LEM").equations() and r"1 \, " not in cells.get("LEM").latex()
+
+
 def test_the_lstm_is_printed_as_it_was_written() -> None:
     assert cells.LSTM.equations().splitlines() == [
         "i[t] = sigmoid(W_i @ x[t] + U_i @ h[t-1] + b_i)",

@@ -355,6 +355,39 @@ def test_stacked_cells_are_layers():
         np.testing.assert_allclose(ours.detach(), theirs, atol=1e-12)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("kind", "widths"), [("LSTM", (5, 2, 4)), ("GRU", (2, 6)), ("SimpleRNN", (3, 3, 7))])
+def test_stacked_cells_of_different_widths_are_layers_of_these_sizes(kind, widths, backwards):
+    generator = np.random.default_rng(7)
+    sizes = (3, *widths)
+    weights = [random_weights(kind, {}, *pair, generator) for pair in zip(sizes[:-1], widths, strict=True)]
+    cells_of_it = [{"class_name": f"{kind}Cell", "config": {"units": width}} for width in widths]
+    stack = {"class_name": "StackedRNNCells", "config": {"cells": cells_of_it}}
+    layer = from_keras("RNN", sum(weights, []), cell=stack, go_backwards=backwards, dtype="float64")
+    x, mask = generator.normal(size=(4, 7, 3)), generator.random((4, 7)) < 0.7
+    above, lasts = x, []
+    for width, own in zip(widths, weights, strict=True):
+        zeros = tuple(np.zeros((4, width)) for _ in range(2 if kind == "LSTM" else 1))
+        above, last = keras_run(kind, {"go_backwards": backwards}, own, above, mask, zeros)
+        above = above[:, ::-1] if backwards else above  # in the order of time, as the next layer is given it
+        lasts.append(last)
+    y, state = layer(torch.tensor(x), mask=torch.tensor(mask))
+    np.testing.assert_allclose(keras_outputs(layer, y, state).detach(), lasts[-1][0], atol=1e-12)
+    found, *states = keras_outputs(layer, y, state, return_sequences=True, return_state=True)
+    np.testing.assert_allclose(found.detach(), above[:, ::-1] if backwards else above, atol=1e-12)
+    for ours, theirs in zip(states, lasts, strict=True):
+        for part, other in zip(ours if isinstance(ours, tuple) else (ours,), theirs, strict=True):
+            np.testing.assert_allclose(part.detach(), other, atol=1e-12)
+
+
+def test_a_cell_that_does_not_read_what_the_one_below_gives_is_refused():
+    generator = np.random.default_rng(8)
+    one, other = random_weights("GRU", {}, 3, 5, generator), random_weights("GRU", {}, 4, 5, generator)
+    stack = {"class_name": "StackedRNNCells", "config": {"cells": [{"class_name": "GRUCell", "config": {"units": 5}}] * 2}}
+    with pytest.raises(ShapeError, match=r"the kernel of cell 2 has the wrong shape .* came \(4, 15\); write \(5, any\)"):
+        from_keras("RNN", [*one, *other], cell=stack)
+
+
 def test_dense_has_its_bias():
     generator = np.random.default_rng(6)
     kernel, bias, x = generator.normal(size=(4, 3)), generator.normal(size=3), generator.normal(size=(2, 5, 4))

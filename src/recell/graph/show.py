@@ -114,6 +114,9 @@ def _operand(graph: Graph, node: int, names: dict[int, str], style: Style, outer
 def _expression(graph: Graph, place: int, names: dict[int, str], style: Style) -> tuple[str, int]:
     node = graph.nodes[place]
     row = OPS[node.op]
+    if (kept := _beside_one(graph, place, names)) is not None:
+        named = kept in names
+        return (_operand(graph, kept, names, style, 0), _ATOM) if named else _expression(graph, kept, names, style)
     if row.kind == "leaf" and node.op != "coin":
         if node.op == "constant":
             return style.number(node.attributes[0]), _ATOM if node.attributes[0] >= 0 else 4
@@ -136,6 +139,16 @@ def _expression(graph: Graph, place: int, names: dict[int, str], style: Style) -
     level = _ATOM if node.op in ("transpose", "slice") else 0
     arguments = [_operand(graph, i, names, style, level) for i in node.inputs]
     return style.call(node.op, arguments, node), _ATOM
+
+
+def _beside_one(graph: Graph, place: int, names: dict[int, str]) -> int | None:
+    """The other operand of a product with 1, or of a quotient by 1: what a constant of a cell that is 1 leaves to be printed."""
+    node = graph.nodes[place]
+    for kept, other in ((1, 0), (0, 1)) if node.op == "mul" else ((0, 1),) if node.op == "div" else ():
+        factor = node.inputs[other]
+        if factor not in names and graph.nodes[factor].op == "constant" and graph.nodes[factor].attributes[0] == 1:
+            return node.inputs[kept]
+    return None
 
 
 def _normalised(graph: Graph, place: int, names: dict[int, str]) -> tuple[int, float] | None:

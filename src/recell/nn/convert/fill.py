@@ -65,9 +65,10 @@ def by_author(cell: Cell, gates: Sequence[str], stacked: Stacked) -> Named:
 
 def filled(cell: Cell, layers: Sequence[Sequence[Named]], **options: Any) -> Recurrent:
     """A Recurrent of these weights: for each layer, one or two directions. In torch's default dtype, or in `dtype`."""
-    first = next(array for name, array in layers[0][0].items() if name.startswith("W"))
-    hidden, width = first.shape
-    module = Recurrent(cell, width, hidden, len(layers), bidirectional=len(layers[0]) == 2, **options)
+    inputs = [next(array for name, array in directions[0].items() if name.startswith("W")) for directions in layers]
+    hidden, width = [len(array) for array in inputs], inputs[0].shape[1]
+    units = hidden if len(set(hidden)) > 1 else hidden[0]
+    module = Recurrent(cell, width, units, len(layers), bidirectional=len(layers[0]) == 2, **options)
     with torch.no_grad():
         for layer, directions in enumerate(layers):
             for direction, named in enumerate(directions):

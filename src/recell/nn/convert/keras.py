@@ -51,8 +51,8 @@ class _Layer(NamedTuple):
 def from_keras(kind: str, weights: Sequence[Any], **config: Any) -> Any:
     """The module that computes a Keras layer: `from_keras("LSTM", layer.get_weights(), **layer.get_config())`.
 
-    kind: "SimpleRNN", "LSTM", "GRU"; "RNN" with ``cell`` (LSTMCell, GRUCell, SimpleRNNCell, or StackedRNNCells of one kind
-    and width: layers); "Bidirectional" with ``layer``, ``merge_mode`` and maybe ``backward_layer``; "Dense" and
+    kind: "SimpleRNN", "LSTM", "GRU"; "RNN" with ``cell`` (LSTMCell, GRUCell, SimpleRNNCell, or StackedRNNCells of one kind,
+    of any widths: layers); "Bidirectional" with ``layer``, ``merge_mode`` and maybe ``backward_layer``; "Dense" and
     "TimeDistributed" of it, a torch.nn.Linear, which takes any leading dimensions. What is wrapped is written as get_config
     does: ``layer={"class_name": "GRU", "config": {"units": 4}}``. ``dtype`` is the module's, whatever the weights came in: a
     dtype of torch, or Keras's name or policy (a wrapper's own); torch's default dtype if it is not given.
@@ -118,13 +118,18 @@ def keras_outputs(
 
 def _merged(module: Recurrent, h: Tensor) -> Any:
     """The last layer's last outputs, merged as its sequences are."""
+    h = h[..., : module.hidden_sizes[-1]]  # states of layers of different widths are as wide as the widest
     if not module.bidirectional:
         return h[-1]
     return (h[-2], h[-1]) if module.merge is None else MERGES[module.merge](h[-2], h[-1])
 
 
 def _states(module: Recurrent, state: Mapping[str, Tensor]) -> tuple[Any, ...]:
-    places: list[tuple[Any, ...]] = list(zip(*[s.unbind(0) for s in state.values()], strict=True))
+    widths = [width for width in module.hidden_sizes for _ in range(1 + module.bidirectional)]
+    places: list[tuple[Any, ...]] = [
+        tuple(part[:, :width] for part in place)
+        for width, place in zip(widths, zip(*[s.unbind(0) for s in state.values()], strict=True), strict=True)
+    ]
     if module.num_layers == 1:
         return tuple(part for place in places for part in place)
     return tuple(place[0] if len(place) == 1 else place for place in places)
@@ -181,20 +186,20 @@ def _bidirectional(arrays: Sequence[Any], config: Config, dtype: torch.dtype | N
 
 
 def _stacked(arrays: Sequence[Any], config: Config, dtype: torch.dtype | None) -> Recurrent:
-    """keras.layers.RNN around one cell or a stack of equal cells."""
+    """keras.layers.RNN around one cell, or a stack of cells of one kind, each with a width of its own."""
     _only("RNN", config, ("cell", "go_backwards", *_RETURNING, *_LEARNING, *_UNSUPPORTED))
     outer = {name: config[name] for name in ("go_backwards", *_UNSUPPORTED) if name in config}
     layers, first = [], 0
     for name, inner in _cells(config):
         last = first + (3 if inner.get("use_bias", True) else 2)
         layers.append(_layer(name, arrays[first:last], {**inner, **outer}))
+        if first:
+            expect_shape(f"the kernel of cell {len(layers)}", arrays[first], (layers[-2].units, -1))
         first = last
     _expect_count("RNN", arrays, first)
-    if len({(layer.cell, layer.units) for layer in layers}) > 1:
-        raise CellError(
-            "stacked cells of two kinds, widths or activations are not supported; write from_keras for each, and "
-            "call them in turn"
-        )
+    if len({layer.cell for layer in layers}) > 1:
+        raise CellError("stacked cells of two kinds or activations are not supported; write from_keras for each, and call them "
+                        "in turn")
     named = [[layer.named] for layer in layers]
     return filled(layers[0].cell, named, reverse=layers[0].backwards, batch_first=True, dtype=dtype)
 
