@@ -58,6 +58,8 @@ def test_lists_and_arrays() -> None:
     images = np.arange(12, dtype=np.uint8).reshape(2, 3, 2)
     rows = labelled_of(images, ["x", {"z", "y"}])
     assert rows[1].label == ("y", "z") and np.array_equal(rows[0].value, images[0])
+    matrix = labelled_of(["a", "b"], np.array([[1, 0, 1], [0, 0, 0]]))
+    assert [(row.label, row.columns) for row in matrix] == [((0, 2), 3), ((), 3)]
     assert [x.shape for x, _ in seen(unlabelled_of([np.ones((2, 3)), [[1, 2, 3]]]))] == [(2, 3), (1, 3)]
     assert [value for value, _ in seen(unlabelled_of([("a", "x")]))] == ["a"]
 
@@ -73,6 +75,9 @@ def test_lists_and_arrays() -> None:
         ([[[1, 2], [3]]], [0], "different widths"),
         (["a"], [0, 1], "as many labels"),
         (["a"], [None], "has no label"),
+        (["a"], [[1, 0, 1]], "a label twice"),
+        (["a"], np.array([[1, 2]]), "of 0 and 1"),
+        (["a"], np.zeros((1, 2, 2)), "of 0 and 1"),
         (["a"], [0.5], "has no label"),
         ("a text", ["x"], "a list of texts"),
         (["a text"], None, "has no label"),

@@ -133,6 +133,36 @@ def test_several_labels_or_none_for_each() -> None:
     assert task.predict_proba(x).shape == (50, 3) and "loud" in task.report((*zip(x, y, strict=True),))
 
 
+def test_an_indicator_matrix_is_read_and_given_back(tmp_path) -> None:
+    names = ["long", "sad", "loud"]
+    form = lambda labels: np.array([[name in row for name in names] + [False] for row in labels])  # noqa: E731
+    (x, y), (fresh, truth) = several(200), several(50, seed=1)
+    task = Classifier(**SMALL, class_weight="balanced").fit(x, form(y), validation=(fresh, form(truth)), progress=False)
+    assert task.classes_.tolist() == [0, 1, 2, 3]  # the last is nowhere, and is a column all the same
+    np.testing.assert_array_equal(task.predict(fresh), form(truth))
+    np.testing.assert_array_equal(np.array(list(task.predict(iter(fresh)))), form(truth))
+    figures = task.evaluate(fresh, form(truth).astype(float))
+    assert figures["accuracy"] == 1 and figures["macro_f1"] == 0.75  # scikit-learn counts the empty column as 0
+    task.save(tmp_path / "m")
+    np.testing.assert_array_equal(Classifier.load(tmp_path / "m").predict(fresh), form(truth))
+    assert task.predict([]).shape == (0, 4)
+    with pytest.raises(DataError, match="3 columns"):
+        task.evaluate(fresh, form(truth)[:, :3])
+    with pytest.raises(DataError, match="twice"):
+        Classifier(**SMALL).fit(x, form(y).astype(int).tolist(), progress=False)
+    with pytest.raises(DataError, match="0 and 1"):
+        Classifier(**SMALL).fit(x, form(y) * 2, progress=False)
+
+
+@pytest.mark.parametrize("one", [lambda y: y[:, None], lambda y: (y > 0)[:, None], lambda y: y > 0])
+def test_a_column_and_truth_values_are_one_label_each(one) -> None:
+    x, y = series(60)
+    task = Classifier(**{**SMALL, "epochs": 1}).fit(x, one(np.array(y)), progress=False)
+    said = task.predict(x)
+    assert isinstance(said, list) and {type(label) for label in said} <= {type(one(np.array(y)).ravel().tolist()[0])}
+    assert task.score(x, one(np.array(y))) == np.mean(np.array(said) == y)
+
+
 def test_weights_move_decisions_to_the_rare_class() -> None:
     rng = np.random.default_rng(0)
     x = [np.full((3, 1), value) + rng.normal(0, 1, (3, 1)) for value in [0.0] * 180 + [1.0] * 20]
@@ -162,6 +192,8 @@ def test_what_cannot_be_learnt_or_measured_is_refused(fitted: Classifier) -> Non
     x, y = texts(20)
     with pytest.raises(DataError, match="only 'good'"):
         Classifier(**SMALL).fit(x, ["good"] * 20, progress=False)
+    with pytest.raises(DataError, match="one type; came '1' and 1"):
+        Classifier(**SMALL).fit(x, ["1", 1] * 10, progress=False)
     with pytest.raises(DataError, match="a list for each"):
         Classifier(**SMALL).fit(x, [["good"], *y[1:]], progress=False)
     with pytest.raises(DataError, match="example 2: there is no label that training saw"):

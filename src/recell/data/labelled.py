@@ -27,6 +27,7 @@ class Labelled:
     value: str | NDArray[Any]
     label: Labels | None = None
     where: str = ""  # for errors: file and line, or the number in a list
+    columns: int = 0  # of an indicator matrix's row: how wide it is; its labels are the numbers of the columns with a 1
 
 
 class LabelledFile:
@@ -69,15 +70,19 @@ class LabelledFile:
 
 
 def labelled_of(data: Any, labels: Any = None) -> list[Labelled]:
-    """Examples of texts, of series (T, C), or of an array (N, T, C), and their labels; or of (example, label) pairs."""
+    """Examples of texts, of series (T, C), or of an array (N, T, C), and their labels; or of (example, label) pairs.
+
+    Labels that are an array (N, K) of 0 and 1 are an indicator matrix, scikit-learn's form of several labels for each: the labels
+    are the columns' numbers. An array (N, 1) is one label for each.
+    """
     rows = _rows(data)
     if labels is None:
         return [checked(_paired(row, f"example {n}")) for n, row in enumerate(rows, 1)]
-    marks = list(labels)
+    marks, columns = _marks(labels)
     if len(marks) != len(rows):
         raise DataError(message(f"{len(rows)} examples need as many labels", came=len(marks), write="a label for each"))
     return [
-        checked(Labelled(_value(row, f"example {n}"), label_of(mark, f"example {n}"), f"example {n}"))
+        checked(Labelled(_value(row, f"example {n}"), label_of(mark, f"example {n}"), f"example {n}", columns))
         for n, (row, mark) in enumerate(zip(rows, marks, strict=True), 1)
     ]
 
@@ -107,12 +112,30 @@ def label_of(mark: Any, where: str) -> Labels:
     """A label as plain Python: a text or a whole number, or a tuple of them; DataError for anything else."""
     if isinstance(mark, (list, tuple, Set)) or (isinstance(mark, np.ndarray) and mark.ndim == 1):
         several = [cast(Label, label_of(one, where)) for one in cast(Iterable[Any], mark)]
+        if len(set(several)) < len(several) and not isinstance(several[0], str):
+            said = f"{where} names a label twice"
+            raise DataError(message(said, came=f"{mark!r:.40}", write="each once; 0 and 1 by column: one array (N, labels)"))
         return tuple(sorted(set(several), key=str) if isinstance(mark, Set) else dict.fromkeys(several))
     if isinstance(mark, str) and mark:
         return str(mark)
-    if isinstance(mark, (Integral, np.bool_)):
+    if isinstance(mark, (bool, np.bool_)):
+        return bool(mark)
+    if isinstance(mark, Integral):
         return int(mark)
     raise DataError(message(f"{where} has no label", came=f"{mark!r:.40}", write="a text or a whole number, or a list of them"))
+
+
+def _marks(labels: Any) -> tuple[list[Any], int]:
+    """The labels of the examples, and how wide their indicator matrix is where they are one."""
+    if not isinstance(labels, np.ndarray) or labels.ndim < 2:
+        return list(labels), 0
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return labels[:, 0].tolist(), 0
+    if labels.ndim > 2 or labels.dtype.kind not in "fiub" or not ((labels == 0) | (labels == 1)).all():
+        said = "labels of two dimensions are an indicator matrix (N, labels) of 0 and 1"
+        came = f"the shape {labels.shape}" if labels.ndim > 2 else "other values"
+        raise DataError(message(said, came=came, write="a list of labels for each example"))
+    return [np.flatnonzero(row).tolist() for row in labels], labels.shape[1]
 
 
 def _rows(data: Any) -> Sequence[Any]:

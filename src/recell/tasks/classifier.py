@@ -45,12 +45,15 @@ class Item:
 
 
 class ClassCodec:
-    """Examples and their classes as numbers. `counts` says how often training saw each class, `total` how many examples."""
+    """Examples and their classes as numbers. `counts` says how often training saw each class, `total` how many examples;
+    `columns` how wide the indicator matrix was that the labels came as, 0 where they were lists."""
 
     unit = "examples"
 
-    def __init__(self, reader: Reader, classes: Sequence[Label], *, several: bool, counts: Sequence[int], total: int) -> None:
+    def __init__(self, reader: Reader, classes: Sequence[Label], *, several: bool, counts: Sequence[int], total: int,
+                 columns: int = 0) -> None:  # fmt: skip
         self.reader, self.classes, self.several, self.counts, self.total = reader, tuple(classes), several, tuple(counts), total
+        self.columns = columns
         self._numbers = {name: number for number, name in enumerate(self.classes)}
 
     def encode(self, example: Labelled, *, labelled: bool) -> Item:
@@ -62,6 +65,9 @@ class ClassCodec:
         if isinstance(example.label, tuple) != self.several:
             wanted = "a list of labels" if self.several else "one label"
             raise DataError(message(f"{example.where}: this model has {wanted} for each example", came=repr(example.label)))
+        if example.columns not in (0, self.columns):
+            wanted = f"the {self.columns} columns of training" if self.columns else "the labels' names"
+            raise DataError(message("an indicator matrix is unlike training's", came=f"{example.columns} columns", write=wanted))
         found = [self._number(name, example.where) for name in _names(example.label)]
         return np.isin(np.arange(len(self.classes)), found).astype(np.float32) if self.several else found[0]
 
@@ -74,7 +80,7 @@ class ClassCodec:
 
     def to_json(self) -> dict[str, Any]:
         return {"reader": self.reader.to_json(), "classes": list(self.classes), "several": self.several,
-                "counts": list(self.counts), "total": self.total}  # fmt: skip
+                "counts": list(self.counts), "total": self.total, "columns": self.columns}  # fmt: skip
 
     def _number(self, name: Label, where: str) -> int:
         if name not in self._numbers:
@@ -128,7 +134,8 @@ class ClassNetwork(SequenceNetwork):
 
 
 class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
-    """Learns the class of a whole text or series; several at once where each example's label is a list.
+    """Learns the class of a whole text or series; several at once where each example's label is a list, or the labels are an
+    indicator matrix: an array (N, labels) of 0 and 1, and `predict` then gives such a one.
 
     Data: a `.ts` file, an idx file of images (MNIST), a file with a label, a tab and a text on each line, a folder with a file
     for each class; or a list of texts, of series (T, C), or an array (N, T, C), with labels. Texts are cut by ``level`` into
@@ -202,6 +209,16 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         """The classes, in the order of `predict_proba`'s columns."""
         return np.array(self._fitted()[1].classes)  # type: ignore[attr-defined]
 
+    def predict(self, data: Any) -> Any:
+        """An answer for every example, in the form in which labels were given: a list, an array (N, labels) of 0 and 1; for an
+        iterator another one that reads as it is asked."""
+        answers, codec = super().predict(data), self._fitted()[1]
+        assert isinstance(codec, ClassCodec)
+        return np.array(answers).reshape(-1, codec.columns) if codec.columns and isinstance(answers, list) else answers
+
+    def answers(self, path: str | Path) -> Iterator[tuple[str, Any]]:
+        return ((shown, said.tolist() if isinstance(said, np.ndarray) else said) for shown, said in super().answers(path))
+
     def predict_proba(self, data: Any) -> NDArray[np.float32]:
         """The probability of each class for each example, (N, classes)."""
         network, codec = self._fitted()
@@ -264,7 +281,7 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
     def _split(self, examples: Source[Labelled], validation: Any) -> tuple[Source[Labelled], Sequence[Labelled]]:
         """As of every task, but an example whose label no other has is learnt from, not held out."""
         learnt, held = super()._split(examples, validation)
-        seen = {name for example in learnt for name in _names(example.label)}
+        seen = {name for example in learnt for name in (*_names(example.label), *range(example.columns))}
         strange = [example for example in held if not seen.issuperset(_names(example.label))]
         if not strange:
             return learnt, held
@@ -275,16 +292,24 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def _learn_codec(self, examples: Source[Labelled]) -> ClassCodec:
         counts: dict[Label, int] = {}
-        forms, total, texts = set[bool](), len(examples), False
+        forms, total, texts, columns = set[bool](), len(examples), False, 0
+        types: dict[type, Label] = {}
         for example in examples:
+            if example.columns > columns:
+                columns = example.columns
+                counts = {name: counts.get(name, 0) for name in range(columns)}
             texts = texts or isinstance(example.value, str)
             forms.add(isinstance(example.label, tuple))
             for name in _names(example.label):
                 counts[name] = counts.get(name, 0) + 1
-        classes = sorted(counts, key=lambda name: (isinstance(name, str), name))
+                types.setdefault(type(name), name)
+        if len(types) > 1:
+            came = " and ".join(map(repr, types.values()))
+            raise DataError(message("labels are all of one type", came=came, write="all texts, or all whole numbers"))
+        classes = sorted(counts)
         _check_classes(classes, forms)
         return ClassCodec(self._learn_reader(examples, texts), classes, several=True in forms,
-                          counts=[counts[name] for name in classes], total=total)
+                          counts=[counts[name] for name in classes], total=total, columns=columns)
 
     def _learn_reader(self, examples: Source[Labelled], texts: bool) -> Reader:
         if not texts:
@@ -306,8 +331,11 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         classes, counts, total = (described.get(name) for name in ("classes", "counts", "total"))
         if not isinstance(classes, list) or not isinstance(counts, list) or not isinstance(total, int):
             raise ModelError("config.json is damaged: the codec has no classes; save the model again")
-        several = bool(described.get("several"))
-        return ClassCodec(reader_of(described.get("reader")), classes, several=several, counts=counts, total=total)
+        several, columns = bool(described.get("several")), described.get("columns", 0)  # an earlier recell did not say it
+        if columns not in (0, len(classes)):
+            raise ModelError("config.json is damaged: the codec's columns are not its classes; save the model again")
+        return ClassCodec(reader_of(described.get("reader")), classes, several=several, counts=counts, total=total,
+                          columns=columns)  # fmt: skip
 
     def _build(self, cell: Cell, codec: Any) -> ClassNetwork:
         network = ClassNetwork(cell, codec, Layers.of(self), embedding_size=self.embedding_size, pooling=self.pooling,
@@ -322,8 +350,9 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         if self.class_weight is None:
             return None
         if isinstance(self.class_weight, str):
-            of_all = [(codec.total - count) / count for count in codec.counts]
-            of_one = [codec.total / (len(codec.counts) * count) for count in codec.counts]
+            counts = [max(count, 1) for count in codec.counts]  # a matrix may have an empty column
+            of_all = [(codec.total - count) / count for count in counts]
+            of_one = [codec.total / (len(counts) * count) for count in counts]
             return torch.tensor(of_all if codec.several else of_one)
         given = {str(name): value for name, value in self.class_weight.items()}  # as names of JSON, where a model was saved
         for name in given:
@@ -342,7 +371,9 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
     def _bar(self, codec: Any) -> float | None:
         return self.threshold if codec.several else None
 
-    def _readable(self, codec: Any, example: Labelled, answer: Answer) -> Labels | list[Label]:
+    def _readable(self, codec: Any, example: Labelled, answer: Answer) -> Labels | list[Label] | NDArray[np.int64]:
+        if codec.columns:
+            return _scores.decided(answer, self.threshold)
         if codec.several:
             return [name for name, probability in zip(codec.classes, answer, strict=True) if probability >= self.threshold]
         return codec.classes[int(answer.argmax())]
