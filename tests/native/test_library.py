@@ -93,6 +93,17 @@ def test_forced_instruction_set(isa):
     assert line.endswith("baseline") and isa not in line.split("write ")[1]
 
 
+@pytest.mark.parametrize("tier", (*library.TIERS, "", "jit"))
+def test_the_tier_asked_for_is_one_that_is_known(tier):
+    code = "from recell.compiler.backends.cpu import library as l; l.load()"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "RECELL_TIER": tier}, capture_output=True, text=True)
+    if tier != "jit":
+        assert done.returncode == 0, done.stderr
+    else:
+        line = "RECELL_TIER=jit is no tier; write vm, the one that runs for prebuilt and compiled too"
+        assert done.returncode and done.stderr.strip().endswith(line)
+
+
 def test_missing_buffer(hand, numbers):
     out = numbers(2, 5, 3)
     hand.everywhere()

@@ -216,10 +216,15 @@ def worked(
 
 @app.command(epilog="Example: recell doctor")
 def doctor(as_json: Json = False) -> None:
-    """Say what is installed and what the machine offers: versions, threads, native library."""
-    from recell.cli.looking import examine
+    """Say what is installed and what the machine offers: versions, threads, native library.
 
-    _print(examine(), as_json)
+    Ends with 2 where a variable of the environment (RECELL_ISA, RECELL_TIER, ...) keeps the native library from running.
+    """
+    from recell.cli.looking import check_settings, examine
+
+    report = examine()
+    _print(report, as_json)
+    check_settings(report)
 
 
 @app.command(epilog="Example: recell bench training kernel")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from recell.errors import RecellError
 
 ABI_VERSION = 3
+TIERS = ("prebuilt", "compiled", "vm")  # values of RECELL_TIER; the vm is the one that is built, and runs for all (docs/tiers.md)
 MODULE = "recell._native.librecell_native"  # no Python module: only the finder is asked where it lies
 
 # enum rc_slot
@@ -114,7 +115,10 @@ def library_path() -> str:
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """The library, its prototypes declared. RecellError if it is missing, another or of another ABI version."""
+    """The library, its prototypes declared. RecellError if it is missing or of another ABI, or for a wrong setting."""
+    tier = os.environ.get("RECELL_TIER") or "vm"
+    if tier not in TIERS:
+        raise RecellError(f"RECELL_TIER={tier} is no tier; write vm, the one that runs for {' and '.join(TIERS[:-1])} too")
     path = library_path()
     try:
         library = ctypes.CDLL(path)
