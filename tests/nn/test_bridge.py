@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_leaves
 
 import recell.nn as rnn
 from recell.errors import RecellError, ShapeError
@@ -128,6 +133,62 @@ def test_the_meta_device_has_every_shape_and_no_value(case):
 def test_the_meta_device_takes_tokens_and_single_steps():
     assert rnn.Recurrent("LSTM", 5, 7, device="meta")(torch.zeros(4, 3, dtype=torch.int64, device="meta"))[0].shape == (4, 3, 7)
     assert rnn.LSTMCell(5, 7, device="meta")(torch.zeros(3, 5, device="meta"))[1].shape == (3, 7)
+
+
+FAKE = {
+    **META,
+    "tokens": (lambda **o: rnn.Recurrent("LSTM", 5, 7, **o), {"x": torch.tensor([[1, 0, 4], [2, 3, 1]])}),
+    "coins": (lambda **o: rnn.Recurrent(Coins, 5, 7, **o), {}),
+}
+
+
+@pytest.mark.parametrize("case", FAKE)
+def test_fake_tensors_have_every_shape_and_no_value(case):
+    make, options = FAKE[case]
+    results = []
+    fake = FakeTensorMode()
+    for mode, entered in ((contextlib.nullcontext(), lambda tensor: tensor), (fake, fake.from_tensor)):
+        given = {name: entered(s) if isinstance(s, torch.Tensor) else s for name, s in options.items()}
+        with mode:
+            module, x = make(), given.pop("x", None)
+            x = torch.ones(4, 3, 5, requires_grad=True) if x is None else x
+            y, states = module(x, **given)
+            states = tree_leaves(states)
+            y.sum().backward()
+            made = [y, *states, *(p.grad for p in module.parameters())]
+            results.append([(tuple(t.shape), t.dtype, t.device) for t in made])
+    assert results[0] == results[1]
+    assert all(isinstance(t, FakeTensor) for t in made)
+
+
+def test_fake_tensors_are_known_outside_their_mode_and_in_single_steps():
+    with FakeTensorMode():
+        cell, module, x = rnn.LSTMCell(5, 7), rnn.Recurrent("SCRN", 5, 7), torch.zeros(4, 3, 5)
+        assert cell(x[0])[1].shape == (3, 7)
+    y = module(x)[0]
+    assert y.shape == (4, 3, 47) and isinstance(y, FakeTensor)
+
+
+@pytest.mark.parametrize("make", [rnn.LSTM, rnn.GRU, lambda *s, **o: rnn.Recurrent("SCRN", *s, **o)])
+@pytest.mark.parametrize("tracing", ["real", "symbolic"])
+def test_make_fx_records_one_operator(make, tracing, agree):
+    module, x = make(5, 7, batch_first=True, dtype=D), torch.randn(3, 4, 5, dtype=D)
+    own = dict(module.named_parameters())
+
+    def run(own, x, lengths):
+        return functional_call(module, own, (x,), {"lengths": lengths})[0]
+
+    traced = make_fx(run, tracing_mode=tracing)(own, x, torch.tensor([2, 4, 0]))
+    assert [str(node.target) for node in traced.graph.nodes].count("recell.forward.default") == 1
+    lengths = torch.tensor([4, 1, 3])
+    agree(traced(own, 2 * x, lengths), module(2 * x, lengths=lengths)[0])
+
+
+def test_make_fx_of_a_gradient_records_operators_of_torch(agree):
+    module, x = rnn.GRU(5, 7, dtype=D), torch.randn(4, 3, 5, dtype=D)
+    own = {name: p.detach() for name, p in module.named_parameters()}
+    slope = torch.func.grad(lambda x: functional_call(module, own, (x,))[0].square().sum())
+    agree(make_fx(slope)(x)(0.5 * x), slope(0.5 * x))
 
 
 @pytest.mark.parametrize("module", [rnn.Recurrent("LSTM", 5, 7, device="meta"), rnn.Recurrent("LSTM", 5, 7)])

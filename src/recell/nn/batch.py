@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from recell.errors import ShapeError
 from recell.nn.calls import Streams, active_rows
-from recell.nn.tensors import name_of
+from recell.nn.tensors import is_watched, name_of
 
 Lengths = Tensor | Sequence[int]
 
@@ -91,7 +91,7 @@ def _enter_packed(packed: PackedSequence, input_size: int, like: Tensor, batch_f
     data = checked_input(packed.data, like, input_size, (2,))
     # Without its indices a packed sequence unpacks in its own order: longest row first.
     x, lengths = pad_packed_sequence(PackedSequence(data, packed.batch_sizes))
-    active = None if torch.compiler.is_compiling() or x.is_meta else packed.batch_sizes.tolist()
+    active = None if _has_no_values(x) else packed.batch_sizes.tolist()
     streams = Streams(lengths.to(like.device), active, seed=seed, rows=packed.sorted_indices)
     batch = Batch(x, streams, packed.sorted_indices, packed.unsorted_indices, batch_first, packed=packed)
     lead = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
@@ -133,7 +133,7 @@ def _sort(batch: Batch, lengths: Lengths) -> Batch:
     x = batch.x
     steps, rows = x.shape[:2]
     lengths = _checked_lengths(lengths, rows, x.device)
-    if torch.compiler.is_compiling() or x.is_meta:  # without values to look at: their check is in the operator
+    if _has_no_values(x):  # nothing to look at: the check of lengths is in the operator
         ordered, order = torch.sort(lengths, descending=True, stable=True)
         streams = batch.streams._replace(lengths=ordered, rows=order)
         return batch._replace(x=x.index_select(1, order), streams=streams, order=order, restore=torch.argsort(order))
@@ -143,6 +143,10 @@ def _sort(batch: Batch, lengths: Lengths) -> Batch:
     ordered, order = torch.sort(lengths, descending=True, stable=True)
     return batch._replace(x=x.index_select(1, order), streams=streams._replace(lengths=ordered, rows=order),
                           order=order, restore=torch.argsort(order))
+
+
+def _has_no_values(x: Tensor) -> bool:
+    return torch.compiler.is_compiling() or x.is_meta or is_watched(x)
 
 
 def _checked_lengths(lengths: Lengths, rows: int, device: torch.device) -> Tensor:

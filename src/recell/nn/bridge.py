@@ -2,7 +2,8 @@
 
 A `Runner` is a cell with its sizes that takes torch tensors and gives torch tensors back. It picks, in this order,
 
-1. the operator `recell::forward` while torch compiles or exports, and on the meta device (see `operators.py`);
+1. the operator `recell::forward` while torch compiles or exports, on the meta device, and for tensors that are watched: fake
+   ones, and all where make_fx or another dispatch mode looks on (see `operators.py`);
 2. the eager decomposition, which is torch's to differentiate, where the backend is "eager" and inside a functorch
    transform (`vmap`, `torch.func.grad`), which knows nothing of kernels;
 3. the kernel alone where no gradient is asked for;
@@ -28,7 +29,7 @@ from recell.nn.calls import Place, Streams, Way, kernel_call
 from recell.nn.derivatives import Sequences, shares
 from recell.nn.kernels import Kernels
 from recell.nn.packing import AsWritten, Packing
-from recell.nn.tensors import exact
+from recell.nn.tensors import exact, is_watched
 
 
 class Runner:
@@ -79,6 +80,8 @@ class Runner:
             for way in ways:
                 self._refuse_forward_mode((x, *way.states, *way.stored))
             return [self.kernels.decompose(x, w.states, self.packing.unpack(w.stored), streams, w.place) for w in ways]
+        if is_watched(x, ways[0].stored[0]):
+            return [self._operator(x, way, streams) for way in ways]
         tensors = [t for way in ways for t in (*way.states, *way.stored)]
         if forward_ad._current_level >= 0:
             self._refuse_forward_mode((x, *tensors))

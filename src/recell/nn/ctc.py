@@ -14,7 +14,7 @@ from torch.overrides import has_torch_function_variadic
 from recell.compiler.backends.cpu.ctc import Sequences
 from recell.compiler.backends.cpu.ctc import ctc_loss as run_kernel
 from recell.errors import DataError, RecellError, ShapeError, message
-from recell.nn.tensors import KERNEL_DTYPES, name_of, plain
+from recell.nn.tensors import KERNEL_DTYPES, is_watched, name_of, plain
 
 _REDUCTIONS = ("mean", "sum", "none")
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
@@ -70,7 +70,9 @@ def _is_torchs(log_probs: Tensor, targets: Tensor) -> bool:
     """Whether torch's own function computes this."""
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._are_functorch_transforms_active():
         return True
-    if has_torch_function_variadic(log_probs, targets) or any(t.device.type != "cpu" for t in (log_probs, targets)):
+    if has_torch_function_variadic(log_probs, targets) or is_watched(log_probs, targets):
+        return True
+    if any(t.device.type != "cpu" for t in (log_probs, targets)):
         return True
     if forward_ad._current_level >= 0 and forward_ad.unpack_dual(log_probs).tangent is not None:
         return True

@@ -16,7 +16,7 @@ from recell.compiler.backends.cpu.loss import linear_cross_entropy as run_kernel
 from recell.errors import DataError, RecellError, ShapeError, message
 from recell.nn.ctc import ctc_loss
 from recell.nn.derivatives import gradients_of
-from recell.nn.tensors import KERNEL_DTYPES, name_of, plain
+from recell.nn.tensors import KERNEL_DTYPES, is_watched, name_of, plain
 
 __all__ = ["ctc_loss", "linear_cross_entropy"]
 
@@ -94,7 +94,9 @@ def _is_torchs(input: Tensor, linear_weight: Tensor, target: Tensor, linear_bias
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._are_functorch_transforms_active():
         return True
     given = [t for t in (input, linear_weight, linear_bias, weight) if t is not None]
-    if has_torch_function_variadic(*given, target) or any(t.device.type != "cpu" for t in (*given, target)):
+    if has_torch_function_variadic(*given, target) or is_watched(*given, target):
+        return True
+    if any(t.device.type != "cpu" for t in (*given, target)):
         return True
     if target.is_floating_point() or linear_weight.dim() > 2 or any(t.layout != torch.strided for t in given):
         return True

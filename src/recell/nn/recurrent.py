@@ -18,7 +18,7 @@ from recell.nn.batch import Batch, Lengths
 from recell.nn.init import Init, fill_, uniform_fan_in_
 from recell.nn.layers import MERGES, Layers, Output, check_state_names
 from recell.nn.projection import gather, is_worth_a_table, projection_of
-from recell.nn.tensors import name_of
+from recell.nn.tensors import is_watched, name_of
 
 State = dict[str, Tensor]
 HiddenSize = int | list[int] | tuple[int, ...]
@@ -156,7 +156,7 @@ class Recurrent(Layers):
         if embedding is not None and (embedding.dim() != 2 or embedding.shape[1] != self.input_size):
             raise ShapeError(f"the embedding is {tuple(embedding.shape)}; this module takes (V, {self.input_size})")
         count = self.input_size if embedding is None else len(embedding)
-        if torch.compiler.is_compiling() or tokens.is_meta or not tokens.numel():
+        if torch.compiler.is_compiling() or tokens.is_meta or is_watched(tokens) or not tokens.numel():
             return  # a graph may not depend on the tokens' values: there the gather itself checks them
         low, high = (int(v) for v in torch.aminmax(tokens))
         if low < 0 or high >= count:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 T = TypeVar("T", Tensor, Tensor | None)
 KERNEL_DTYPES = (torch.float32, torch.float64)
@@ -16,6 +17,18 @@ KERNEL_DTYPES = (torch.float32, torch.float64)
 def name_of(dtype: torch.dtype) -> str:
     """`torch.float32` -> "float32"."""
     return str(dtype).removeprefix("torch.")
+
+
+def is_watched(*tensors: Tensor) -> bool:
+    """Whether tensors do more than lie in memory: fakes have no values, and a mode such as make_fx's sees every operation.
+
+    Then a kernel is an operator of torch's. Inside a functorch transform it is torch's own operators, whoever watches.
+    """
+    for tensor in tensors:
+        kind = type(tensor)
+        if kind is not Tensor and kind is not Parameter and kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
+            return True
+    return torch._C._len_torch_dispatch_stack() > 0 and not torch._C._are_functorch_transforms_active()
 
 
 def exact(x: Tensor) -> contextlib.AbstractContextManager[Any]:
