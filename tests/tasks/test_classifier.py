@@ -276,6 +276,26 @@ def test_the_command_line_trains_evaluates_and_answers(tmp_path, capsys) -> None
     assert rows == [[text, answer] for text, answer in zip(x, Classifier.load(tmp_path / "m").predict(x), strict=True)]
 
 
+def test_scikit_learn_divides_by_class() -> None:
+    base = pytest.importorskip("sklearn.base")
+    selection = pytest.importorskip("sklearn.model_selection")
+    assert base.is_classifier(Classifier()) and not base.is_regressor(Classifier())
+    x, y = series(40)
+    order = np.argsort(y, kind="stable")
+    x, y = [x[place] for place in order], [f"class {y[place]}" for place in order]
+    task = Classifier(**{**SMALL, "epochs": 3}, validation_fraction=0)
+    for scoring in (None, "accuracy", "f1_macro", "neg_log_loss", "roc_auc"):
+        found = selection.cross_val_score(task, x, y, cv=2, scoring=scoring, params={"progress": False}, error_score="raise")
+        assert np.isfinite(found).all()
+    lists = [[label, "any"] if label == "class 0" else [label] for label in y]
+    with pytest.raises(ValueError, match="multi-label"):
+        selection.cross_val_score(task, x, lists, cv=2, params={"progress": False})
+    matrix = np.array([[label == "class 0", label == "class 1"] for label in y])
+    for marks, cv in ((lists, selection.KFold(2, shuffle=True, random_state=0)), (matrix, 2)):
+        search = selection.GridSearchCV(task, {"pooling": ["mean"]}, cv=cv, error_score="raise").fit(x, marks, progress=False)
+        assert np.isfinite(search.best_score_)
+
+
 def test_scikit_learn_searches_over_series() -> None:
     selection = pytest.importorskip("sklearn.model_selection")
     x, y = series(60)

@@ -135,7 +135,8 @@ class ClassNetwork(SequenceNetwork):
 
 class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
     """Learns the class of a whole text or series; several at once where each example's label is a list, or the labels are an
-    indicator matrix: an array (N, labels) of 0 and 1, and `predict` then gives such a one.
+    indicator matrix: an array (N, labels) of 0 and 1, and `predict` then gives such a one. scikit-learn's searches divide by
+    class; lists of labels they divide with ``cv=KFold()`` alone.
 
     Data: a `.ts` file, an idx file of images (MNIST), a file with a label, a tab and a text on each line, a folder with a file
     for each class; or a list of texts, of series (T, C), or an array (N, T, C), with labels. Texts are cut by ``level`` into
@@ -152,6 +153,8 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
     ``hidden_size`` may be a list, a size for each layer. Between layers: ``residual`` or ``highway``, ``dropout``; before the
     first ``input_dropout``; ``variational`` drops the same units at all steps (`recell.nn.Recurrent`).
     """
+
+    _estimator_type = "classifier"  # what scikit-learn before 1.6 asks; later ones ask `__sklearn_tags__`
 
     def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: HiddenSize = 128, num_layers: int = 1,
                  bidirectional: bool = True, sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (),
@@ -252,6 +255,13 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         with self._thread_count():
             answers, _ = self._answers(*self._fitted(), examples, labelled=True)
         return _scores.report(truth, np.array(answers), [str(name) for name in self.classes_], self._bar(codec))
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags(multi_label=True)
+        return tags
 
     # -- what a task on sequences says -------------------------------------------------------------------------
 
