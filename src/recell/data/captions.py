@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recell.data.images import labels_beside, read_images
+from recell.data.numbers import check_finite
 from recell.data.text import read_lines
 from recell.errors import DataError, message
 
@@ -127,8 +128,7 @@ def _checked(value: Any, text: Any, where: str, labelled: bool) -> Captioned:
     if numbers.dtype.kind not in "fiub" or numbers.ndim not in (1, 2) or not numbers.size:
         came = f"the shape {numbers.shape}" if numbers.dtype.kind in "fiub" else f"{value!r:.40}"
         raise DataError(message(f"{where} is neither a vector (D,) nor an image (H, W)", came=came))
-    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
-        raise DataError(f"{where} has a value that is no number; fill it in, or leave the example out")
+    check_finite(numbers, where)
     if labelled and (not isinstance(text, str) or not text.strip()):
         raise DataError(message(f"{where} has no caption", came=f"{text!r:.40}", write="a text"))
     return Captioned(numbers, text, where)

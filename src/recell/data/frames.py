@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from recell.data.numbers import check_finite
 from recell.data.text import read_lines
 from recell.errors import DataError, message
 
@@ -101,7 +102,5 @@ def _checked(row: Any, where: str) -> Sequence:
     if frames.dtype.kind not in "fiub" or frames.ndim != 2 or not frames.size:
         came = f"the shape {frames.shape}" if frames.dtype.kind in "fiub" else f"{row!r:.40}"
         raise DataError(message(f"{where} is no sequence of frames (T, C)", came=came, write="an array of two dimensions"))
-    if not np.isfinite(frames).all():
-        step = int(np.argwhere(~np.isfinite(frames))[0, 0]) + 1
-        raise DataError(f"{where}, step {step} has a value that is no number; fill it in, or leave the sequence out")
+    check_finite(frames, where, step="step")
     return Sequence(frames.astype(np.float32), where)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recell.data.images import labels_beside, read_images
+from recell.data.numbers import check_finite
 from recell.data.series import read_series
 from recell.data.text import read_lines
 from recell.errors import DataError, message
@@ -103,8 +104,8 @@ def checked(example: Labelled) -> Labelled:
             raise DataError(f"{where} is an empty text; leave it out, or give it words")
     elif not len(value):
         raise DataError(f"{where} is a series without a step; leave it out")
-    elif value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise DataError(f"{where} has a value that is no number; fill it in, or leave the series out")
+    else:
+        check_finite(value, where)
     return example
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from recell.data.numbers import check_finite
 from recell.data.tags import broken, marks_spans
 from recell.data.text import read_lines
 from recell.errors import DataError, message
@@ -87,8 +88,8 @@ def checked(sentence: Sentence) -> Sentence:
     where, tags = sentence.where, sentence.tags
     if not len(sentence.words):
         raise DataError(f"{where} is empty; leave it out, or give it words")
-    if isinstance(sentence.words, np.ndarray) and not np.isfinite(sentence.words).all():
-        raise DataError(f"{where} has a value that is no number; fill it in, or leave the sequence out")
+    if isinstance(sentence.words, np.ndarray):
+        check_finite(sentence.words, where)
     if tags is None:
         return sentence
     if len(tags) != len(sentence.words):
@@ -105,6 +106,7 @@ def words_of(row: Any, where: str) -> tuple[str, ...] | Frames:
     if isinstance(row, np.ndarray) and row.dtype.kind in "fiub":
         if row.ndim != 2:
             raise DataError(message(f"{where}: frames are (T, features)", came=f"the shape {row.shape}", write="x[:, None]"))
+        check_finite(row, where)
         return row.astype(np.float32)
     if isinstance(row, str) or not isinstance(row, Sequence):
         raise DataError(message(f"{where} is no list of words", came=f"{row!r:.40}", write='["arrive", "Taipei"]'))

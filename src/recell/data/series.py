@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recell.data.numbers import check_finite
 from recell.data.text import read_lines
 from recell.errors import DataError, message
 
@@ -77,10 +78,9 @@ def _channel(text: str, where: str) -> Series:
     if "?" in values:
         raise DataError(message(f"{where} has a missing value", came="'?'", write="fill it in, or leave the series out"))
     try:
-        read = np.array(values, np.float32)
+        read = np.array(values, np.float64)
     except ValueError:
         said = f"{where} holds what is no number"
         raise DataError(message(said, came=f"{text!r:.40}", write="numbers apart by commas")) from None
-    if not np.isfinite(read).all():
-        raise DataError(message(f"{where} has a value that is no number", write="fill it in, or leave the series out"))
-    return read
+    check_finite(read, where)
+    return read.astype(np.float32)

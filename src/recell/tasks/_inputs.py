@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from recell.data.labelled import Labelled
 from recell.data.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary, checked_level, tokenize
 from recell.errors import DataError, ModelError, message
-from recell.tasks._scales import scale_in, scale_of
+from recell.tasks._scales import scale_in, scale_of, scaled
 
 Batch = dict[str, Tensor]
 Numbers = NDArray[Any]  # tokens (T,) or steps (T, C)
@@ -164,7 +164,7 @@ class SeriesReader:
         if isinstance(example.value, str):
             raise DataError(message(f"{example.where}: this model reads series of {self.channels} channels", came="a text"))
         _check_channels(example, self.channels)
-        return (example.value.astype(np.float32) - self.mean) / self.deviation
+        return scaled(example.value, self.mean, self.deviation, example.where)
 
     def batch(self, rows: Sequence[Numbers]) -> Batch:
         steps = np.zeros((max(map(len, rows)), len(rows), self.channels), np.float32)

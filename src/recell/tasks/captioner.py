@@ -32,7 +32,7 @@ from recell.runtime.network import layer_sizes
 from recell.tasks._checks import check_choice
 from recell.tasks._encoders import ENCODERS, encoder_for
 from recell.tasks._layers import HiddenSize, Layers
-from recell.tasks._scales import scale_in, scale_of
+from recell.tasks._scales import scale_in, scale_of, scaled
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
 from recell.tasks.base import named_file
 from recell.training import Loss
@@ -82,6 +82,8 @@ class CaptionCodec:
 
     def encode(self, example: Captioned, *, labelled: bool) -> Item:
         _check_shape(example, self.shape)
+        if example.value.dtype.kind == "f":
+            scaled(example.value, self.mean, self.deviation, example.where)  # raises; kept as it came, which may take less
         return Item(example.value, self.symbols(example) if labelled else np.zeros(0, np.int64))
 
     def symbols(self, example: Captioned) -> NDArray[np.int64]:

@@ -27,7 +27,7 @@ from recell.language.cell import Cell
 from recell.nn.dropout import Dropout
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
-from recell.tasks._scales import scale_in, scale_of
+from recell.tasks._scales import scale_in, scale_of, scaled
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source, placed
 from recell.tasks.base import named_file
 from recell.training import Loss
@@ -85,7 +85,7 @@ class FrameCodec:
         frames = self.checked(example)
         if labelled and len(frames) < 2:
             raise DataError(message(f"{example.where} has nothing to foretell", came="one frame", write="two frames or more"))
-        return Item((frames - self.mean) / self.deviation)
+        return Item(scaled(frames, self.mean, self.deviation, example.where))
 
     def length(self, item: Item) -> int:
         return len(item.frames)
