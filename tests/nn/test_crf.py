@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recell.data.tags import may_follow
-from recell.errors import ShapeError
+from recell.errors import RecellError, ShapeError
 from recell.nn.crf import CRF, FORBIDDEN, combined
 
 D = torch.float64
@@ -118,9 +118,10 @@ def test_where_only_the_unlikely_is_allowed() -> None:
 def test_decoding_obeys_the_scheme_whatever_the_scores() -> None:
     names = ["O", *[f"{letter}-{kind}" for letter in "BIES" for kind in "xy"]]
     crf = CRF(len(names), torch.from_numpy(may_follow(names, "bioes")))
-    paths = crf.decode(torch.randn(9, 50, len(names)) * 5, torch.arange(50) % 9 + 1)
-    allowed = crf.allowed.numpy()
+    allowed, lengths = crf.allowed.numpy(), torch.arange(50) % 9 + 1
+    paths = [path for size in (5, 1e5) for path in crf.decode(torch.randn(9, 50, len(names)) * size, lengths)]
     for n, path in enumerate(paths):
+        n %= 50
         assert len(path) == n % 9 + 1
         assert all(allowed[a, b] for a, b in itertools.pairwise([len(names), *path, len(names) + 1]))
 
@@ -151,3 +152,88 @@ def test_fields_combined_vote_by_the_geometric_mean() -> None:
     for made, *asked in rows:
         for path, score in made.items():
             torch.testing.assert_close(score, torch.stack([table[path] for table in asked]).mean())
+
+
+def every(crf: CRF, scores: Tensor, tags: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Loss, its gradients, marginals and chain."""
+    free = scores.clone().requires_grad_()
+    loss = crf(free, tags, lengths)
+    found = torch.autograd.grad(loss.sum(), [free, crf.transitions])
+    return [loss.detach(), *found, crf.marginals(scores, lengths), *crf.chain(scores, lengths)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, D])
+def test_a_tag_that_falls_behind_may_win(dtype) -> None:
+    allowed = torch.ones(4, 4, dtype=torch.bool)
+    allowed[:2, :2] = torch.eye(2)
+    scores = torch.zeros(200, 2, 2, dtype=dtype)
+    scores[:100, :, 1], scores[100:, :, 1] = -8, 16
+    crf, tags = CRF(2, allowed).to(dtype), torch.ones(200, 2, dtype=torch.long)
+    tags[:, 1] = 0
+    loss, by_scores, by_moves, marginals, first, steps = every(crf, scores, tags, torch.tensor([200, 200]))
+    assert loss.tolist() == pytest.approx([0, 800], abs=1e-6)
+    assert not by_scores[:, 0].any() and (by_scores[:, 1] == torch.tensor([-1, 1])).all()
+    assert by_moves[0, 0] == -199 and by_moves[1, 1] == 199
+    for probability in (marginals, first):
+        assert (probability == torch.tensor([0, 1])).all()
+    assert (steps[:-1] == torch.eye(2)).all()
+
+
+def test_a_tag_that_is_almost_impossible_where_the_other_leads_away() -> None:
+    allowed = torch.ones(4, 4, dtype=torch.bool)
+    allowed[0, 1] = False
+    scores = torch.zeros(200, 1, 2, dtype=D)
+    scores[:, :, 0] = -5
+    scores[0, 0] = torch.tensor([0.0, -800.0])
+    loss, by_scores, by_moves, *_ = every(
+        CRF(2, allowed).to(D), scores, torch.zeros(200, 1, dtype=torch.long), torch.tensor([200])
+    )
+    # the paths: k steps of tag 1, from the first on, and then tag 0; without any, 0 - 5 * 199
+    totals = torch.tensor([-5.0 * 199, *(-800 - 5.0 * (200 - k) for k in range(1, 201))], dtype=D)
+    truth = totals.softmax(0)
+    assert float(loss[0]) == pytest.approx(float(totals.logsumexp(0) - totals[0]), rel=1e-12)
+    still = torch.cat([truth[1:].flip(0).cumsum(0).flip(0)])  # tag 1 at each step
+    torch.testing.assert_close(by_scores[:, 0], torch.stack([-still, still], 1), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(by_moves[1, 0], truth[1:200].sum(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_tag_that_can_only_be_the_last() -> None:
+    allowed = torch.ones(4, 4, dtype=torch.bool)
+    allowed[1, :2] = False
+    crf, scores = CRF(2, allowed).to(D), torch.zeros(3, 1, 2, dtype=D)
+    scores[1, 0, 0] = -1000
+    marginals, steps = crf.chain(scores, torch.tensor([3]))
+    torch.testing.assert_close(marginals, crf.marginals(scores, torch.tensor([3])))
+    torch.testing.assert_close(marginals[:, 0, 1], torch.tensor([0, 0, 0.5], dtype=D))
+    torch.testing.assert_close(steps[:2, 0, 0], torch.tensor([[1, 0], [0.5, 0.5]], dtype=D))
+    alone, ahead = crf.chain(torch.tensor([[[0.0, 0]], [[-1000, 0]]], dtype=D), torch.tensor([2]))
+    torch.testing.assert_close(alone[:, 0], torch.tensor([[1, 0], [0, 1]], dtype=D))
+    torch.testing.assert_close(ahead[0, 0], torch.tensor([[0, 1], [0, 0]], dtype=D))
+
+
+@pytest.mark.parametrize("allowed", [None, ALLOWED])
+def test_padding_takes_no_part_whatever_it_holds(allowed) -> None:
+    crf, (scores, _) = field(allowed), case()
+    tags, worse = torch.zeros(4, 3, dtype=torch.long), scores.detach().clone()
+    expected = every(crf, scores.detach(), tags, LENGTHS)
+    for fill in (torch.nan, torch.inf, -torch.inf, 1e9):
+        for n, length in enumerate(LENGTHS.tolist()):
+            worse[length:, n] = fill
+        for a, b in zip(every(crf, worse, tags, LENGTHS), expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_lengths_and_rows_without_a_tagging_are_refused() -> None:
+    crf, (scores, tags) = field(), case()
+    for wrong in (torch.tensor([4, 0, 3]), torch.tensor([4, -1, 3]), torch.tensor([5, 1, 3])):
+        for call in (
+            lambda n: crf(scores, tags, n),
+            *(lambda n, of=of: of(scores, n) for of in (crf.marginals, crf.chain, crf.decode)),
+        ):
+            with pytest.raises(ShapeError, match="lengths go from 1 to the 4 steps of scores; came -?[015]"):
+                call(wrong)
+    allowed = torch.ones(5, 5, dtype=torch.bool)
+    allowed[:3, 4] = False
+    for call in (lambda n: field(allowed)(scores, tags, n), lambda n: field(allowed).chain(scores.detach(), n)):
+        with pytest.raises(RecellError, match="row 0 of length 4"):
+            call(LENGTHS)
