@@ -13,12 +13,11 @@ With the defaults, about 9 minutes on two cores that do nothing else.
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from on_data import arguments_of, data_parser
 
 from recell.data.frames import FrameFile
 from recell.tasks import Frames
@@ -58,15 +57,8 @@ def naive(train: list[np.ndarray], test: list[np.ndarray]) -> float:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Foretell the next chord of Bach's chorales.")
-    usual_data = os.environ.get("RECELL_DATA")
-    parser.add_argument("--data", type=Path, default=usual_data, help="the folder with music/")
-    for name, usual in (("seeds", 3), ("first-seed", 0), ("epochs", 60), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=usual, help="default %(default)s")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the data's folder: --data, or the environment's RECELL_DATA")
-    return arguments
+    parser = data_parser("Foretell the next chord of Bach's chorales.", "music", seeds=3, first_seed=0, epochs=60, threads=2)
+    return arguments_of(parser)
 
 
 if __name__ == "__main__":

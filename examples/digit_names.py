@@ -12,14 +12,13 @@ With the defaults, about 5 minutes on two cores that do nothing else.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from on_data import arguments_of, data_parser, digits, show_seed
 
-from recell.data.images import labels_beside, read_images
 from recell.tasks import Captioner
 
 BAR = 97.0
@@ -32,8 +31,7 @@ NETWORK: dict[str, Any] = {
 def main() -> None:
     """A row for each seed, mean and spread; the most frequent name is the naive answer."""
     arguments = parsed()
-    folder = arguments.data / "sequence_classification" / "mnist"
-    (x, y), (asked, truth) = (digits(folder / f"{part}-images-idx3-ubyte.gz", arguments.images) for part in ("train", "t10k"))
+    (x, y), (asked, truth) = (named_digits(arguments.data, part, arguments.images) for part in ("train", "t10k"))
     most = max(NAMES, key=y.count)
     print(f"names of {len(asked):,} digits, exact match in %; to reach: {BAR}; naive ({most!r} for all): "
           f"{100 * truth.count(most) / len(truth):.1f}", flush=True)  # fmt: skip
@@ -43,8 +41,7 @@ def main() -> None:
         task = Captioner(**NETWORK, epochs=arguments.epochs, seed=seed, threads=arguments.threads).fit(x, y, progress=False)
         figures = task.evaluate(asked, truth)
         found.append(100 * figures["exact_match"])
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
-        print(f"seed {seed}: {shown}  {time.perf_counter() - began:.0f} s", flush=True)
+        show_seed(seed, figures, began)
     print(f"\ntest exact match, %: mean {np.mean(found):.2f}, spread {np.std(found):.2f}")
     if task is not None:
         show_mistakes(task, asked, truth)
@@ -57,22 +54,18 @@ def show_mistakes(task: Captioner, asked: np.ndarray, truth: list[str]) -> None:
         print(f"{truth[n]!r}, misread: " + ", ".join(f"{text} {np.exp(log):.2f}" for text, log in found))
 
 
-def digits(path: Path, most: int | None) -> tuple[np.ndarray, list[str]]:
+def named_digits(data: Path, part: str, most: int | None) -> tuple[np.ndarray, list[str]]:
     """Images (N, 28, 28) and the names of their digits."""
-    return read_images(path)[:most], [NAMES[digit] for digit in labels_beside(path)[:most]]
+    images, numbers = digits(data, part, most)
+    return images, [NAMES[number] for number in numbers]
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Write the names of MNIST's digits.")
-    usual_data = os.environ.get("RECELL_DATA")
-    parser.add_argument("--data", type=Path, default=usual_data, help="the folder with sequence_classification/")
-    for name, usual in (("seeds", 3), ("first-seed", 0), ("epochs", 3), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=usual, help="default %(default)s")
+    parser = data_parser(
+        "Write the names of MNIST's digits.", "sequence_classification", seeds=3, first_seed=0, epochs=3, threads=2
+    )
     parser.add_argument("--images", type=int, help="how many of each part; default all")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the data's folder: --data, or the environment's RECELL_DATA")
-    return arguments
+    return arguments_of(parser)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from on_data import arguments_of, data_parser
 
 from recell.data.key_terms import Document, DocumentFile, counted, cut, marked, on_words, outermost
 from recell.data.tags import of_spans, spans
@@ -117,18 +117,12 @@ def show(name: str, figures: list[float], seconds: float | None = None) -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Learn SemEval-2017's key terms; measure them on its dev part.")
-    parser.add_argument("--data", default=os.environ.get("RECELL_DATA"), help="folder with key_terms (default: RECELL_DATA)")
-    parser.add_argument("--epochs", type=int, default=14, help="passes over the data (default %(default)s)")
+    parser = data_parser("Learn SemEval-2017's key terms; measure them on its dev part.", "key_terms", epochs=14, threads=2)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training for each (default 0 1 2)")
-    parser.add_argument("--threads", type=int, default=2, help="threads to compute with (default %(default)s)")
     parser.add_argument("--most", type=int, help="read no more paragraphs than these of each part, for a short look")
     parser.add_argument("--progress", action="store_true", help="show the training loop's progress")
     parser.add_argument("--out", type=Path, help="folder for the models' checkpoints, one for each seed")
-    arguments = parser.parse_args()
-    if not arguments.data:
-        parser.error("there is no data; write --data FOLDER, or set RECELL_DATA")
-    return arguments
+    return arguments_of(parser)
 
 
 if __name__ == "__main__":

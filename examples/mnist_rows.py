@@ -11,14 +11,12 @@ With the defaults, about 6 minutes on two cores that do nothing else.
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from on_data import arguments_of, data_parser, digits, show_seed
 
-from recell.data.images import labels_beside, read_images
 from recell.tasks import Classifier
 
 BAR = 98.8
@@ -31,8 +29,7 @@ NETWORK: dict[str, Any] = {
 def main() -> None:
     """A row for each seed, mean and spread, and the first seed's report."""
     arguments = parsed()
-    folder = arguments.data / "sequence_classification" / "mnist"
-    (x, y), (asked, truth) = (images(folder / f"{part}-images-idx3-ubyte.gz", arguments.images) for part in ("train", "t10k"))
+    (x, y), (asked, truth) = (digits(arguments.data, part, arguments.images) for part in ("train", "t10k"))
     print(f"MNIST by rows: {len(x):,} images to learn from, {len(asked):,} measured; to reach: {BAR} %", flush=True)
     found, task = [], None
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
@@ -40,29 +37,18 @@ def main() -> None:
         task = Classifier(**NETWORK, epochs=arguments.epochs, seed=seed, threads=arguments.threads).fit(x, y, progress=False)
         figures = task.evaluate(asked, truth)
         found.append(100 * figures["accuracy"])
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
-        print(f"seed {seed}: {shown}  {time.perf_counter() - began:.0f} s", flush=True)
+        show_seed(seed, figures, began)
     print(f"\ntest accuracy, %: mean {np.mean(found):.2f}, spread {np.std(found):.2f}\n")
     if task is not None:
         print(task.report(asked, truth))
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Classify MNIST's images row by row.")
-    usual_data = os.environ.get("RECELL_DATA")
-    parser.add_argument("--data", type=Path, default=usual_data, help="the folder with sequence_classification/")
-    for name, usual in (("seeds", 3), ("first-seed", 0), ("epochs", 8), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=usual, help="default %(default)s")
+    parser = data_parser(
+        "Classify MNIST's images row by row.", "sequence_classification", seeds=3, first_seed=0, epochs=8, threads=2
+    )
     parser.add_argument("--images", type=int, help="how many of each part; default all")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the data's folder: --data, or the environment's RECELL_DATA")
-    return arguments
-
-
-def images(path: Path, most: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28) and their digits (N,)."""
-    return read_images(path)[:most], labels_beside(path)[:most]
+    return arguments_of(parser)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ With the defaults, about 12 minutes on two cores that do nothing else.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from on_data import arguments_of, data_parser
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import MultinomialNB
@@ -58,15 +58,12 @@ def shown(accuracies: Sequence[float]) -> str:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Sentiment of sentences: a recurrent network beside naive Bayes.")
-    parser.add_argument("--data", type=Path, default=os.environ.get("RECELL_DATA"), help="the folder with classification/")
-    for name, usual in (("seeds", 3), ("first-seed", 0), ("folds", 10), ("epochs", 3), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=usual, help="default %(default)s")
+    parser = data_parser(
+        "Sentiment of sentences: a recurrent network beside naive Bayes.", "classification",
+        seeds=3, first_seed=0, folds=10, epochs=3, threads=2,
+    )  # fmt: skip
     parser.add_argument("--sentences", type=int, help="how many of each class; default all")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the data's folder: --data, or the environment's RECELL_DATA")
-    return arguments
+    return arguments_of(parser)
 
 
 def sentences(folder: Path, most: int | None) -> tuple[np.ndarray, np.ndarray]:

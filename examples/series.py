@@ -13,12 +13,12 @@ With the defaults, about 2 minutes on two cores that do nothing else.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from on_data import arguments_of, data_parser
 
 from recell.data.labelled import LabelledFile
 from recell.tasks import Classifier
@@ -45,15 +45,8 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Classify series of many channels.")
-    usual_data = os.environ.get("RECELL_DATA")
-    parser.add_argument("--data", type=Path, default=usual_data, help="the folder with sequence_classification/")
-    for name, usual in (("seeds", 3), ("steps", 1000), ("threads", 2)):
-        parser.add_argument(f"--{name}", type=int, default=usual, help="default %(default)s")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("name the data's folder: --data, or the environment's RECELL_DATA")
-    return arguments
+    parser = data_parser("Classify series of many channels.", "sequence_classification", seeds=3, steps=1000, threads=2)
+    return arguments_of(parser)
 
 
 def nearest(train: Path, test: Path) -> float:

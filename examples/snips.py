@@ -11,11 +11,11 @@ FOLDER holds slots/snips/{train,valid}; without --data, the environment's RECELL
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 
 import numpy as np
+from on_data import arguments_of, data_parser
 
 from recell.data.sentences import SentenceFile
 from recell.tasks import Tagger
@@ -58,18 +58,12 @@ def show(name: str, figures: list[float] | tuple[float | None, ...], seconds: fl
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Learn slots and intents of SNIPS; measure them on its valid part.")
-    parser.add_argument("--data", default=os.environ.get("RECELL_DATA"), help="folder with slots/snips (default: RECELL_DATA)")
-    parser.add_argument("--epochs", type=int, default=10, help="passes over the data (default %(default)s)")
+    parser = data_parser("Learn slots and intents of SNIPS; measure them on its valid part.", "slots/snips", epochs=10, threads=2)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training for each (default 0 1 2)")
     parser.add_argument("--cell", default="LSTM", help="a cell's name (default %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="threads to compute with (default %(default)s)")
     parser.add_argument("--sentences", type=int, help="how many of each part (default all)")
     parser.add_argument("--out", type=Path, help="folder for the models, one for each seed")
-    arguments = parser.parse_args()
-    if not arguments.data:
-        parser.error("there is no data; write --data FOLDER, or set RECELL_DATA")
-    return arguments
+    return arguments_of(parser)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ def test_rows_mean_and_spread(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     pytest.importorskip("sklearn_crfsuite")
     command = [str(SCRIPT), "--data", str(DATA), "--epochs", "2", "--seeds", "0", "1", "--most", "12", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # as python itself does
     runpy.run_path(str(SCRIPT), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("train: 12 paragraphs")

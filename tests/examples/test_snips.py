@@ -34,6 +34,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, method: str) -> list[tuple[Any, ...
 def test_rows_mean_and_spread_of_fresh_sentences(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     command = [str(SCRIPT), "--data", str(DATA), "--epochs", "6", "--seeds", "0", "1", "--sentences", "300", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # as python itself does
     trained, measured = watched(monkeypatch, "fit"), watched(monkeypatch, "evaluate")
     shown = runpy.run_path(str(SCRIPT), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()[1:]

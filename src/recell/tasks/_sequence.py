@@ -23,10 +23,9 @@ from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.language.modifiers.named import named
 from recell.runtime.saved import CONFIG, TENSORS, SavedModel, tensors_bytes
-from recell.tasks._checks import check_flag
+from recell.tasks._checks import check_flag, check_part
 from recell.tasks._trained import METRICS, TrainedTask, arrays_of
 from recell.training import Loss
-from recell.training.loop import check_number
 from recell.training.metrics import read_records, records_bytes
 from recell.training.progress import Progress, chosen
 
@@ -258,6 +257,10 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         network.train(was_training)
         return answers, total / max(count, 1)
 
+    def _kept(self, source: Iterable[Example]) -> Source[Example]:
+        """What a file holds: read anew each time with the option ``stream``, else a list."""
+        return source if getattr(self, "stream", False) and hasattr(source, "__len__") else list(source)  # type: ignore[return-value]
+
     def _shown(self, example: Example) -> str:
         """An example in a line, for people: a task says here its text, or the place that it came from."""
         return str(example)
@@ -289,8 +292,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
     def _check_sequence(self, counts: Iterable[str] = (), optional: Iterable[str] = ()) -> Cell:
         """Refuse options that cannot be; the cell, with its modifiers."""
         cell = self._check_shared(("batch_size", *counts), optional)
-        if check_number("validation_fraction", self.validation_fraction) >= 1:
-            raise RecellError(message("validation_fraction is a part of the data", came=self.validation_fraction, write="0.1"))
+        check_part("validation_fraction", self.validation_fraction, "a part of the data", 0.1)
         for name in _FLAGS:
             check_flag(name, getattr(self, name, False))
         if not isinstance(self.modifiers, (list, tuple)):

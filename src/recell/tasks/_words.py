@@ -20,13 +20,12 @@ from torch import Tensor, nn
 from recell import cells
 from recell.data.ragged import Ragged, side_by_side
 from recell.data.vocabulary import UNKNOWN, Vocabulary
-from recell.errors import ModelError, RecellError, ShapeError, message
+from recell.errors import ModelError, ShapeError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
-from recell.tasks._checks import check_count
+from recell.tasks._checks import check_count, check_part
 from recell.tasks._inputs import START
 from recell.tasks._vectors import VectorOptions, put_vectors
-from recell.training.loop import check_number
 
 Batch = dict[str, Tensor]
 WIDTHS = "word_size, character_size (twice), trigram_size and shape_size"  # what a word's features are made of
@@ -186,8 +185,7 @@ class WordOptions(VectorOptions):
 
     def _check_words(self) -> None:
         """Refuse options that cannot be."""
-        if check_number("unknown_rate", self.unknown_rate) >= 1:
-            raise RecellError(message("unknown_rate is a probability below 1", came=self.unknown_rate, write="unknown_rate=0.02"))
+        check_part("unknown_rate", self.unknown_rate, write=0.02)
         for name in ("character_size", "trigram_size", "shape_size"):
             if getattr(self, name) != 0:
                 check_count(name, getattr(self, name))

@@ -338,8 +338,7 @@ class Captioner(SequenceTask[Captioned, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Captioned]:
         if isinstance(data, (str, Path)):
-            source = CaptionFile(data, names=self.names)
-            return source if self.stream else list(source)
+            return self._kept(CaptionFile(data, names=self.names))
         return captioned_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Captioned]:

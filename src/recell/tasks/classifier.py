@@ -24,7 +24,7 @@ from recell.errors import DataError, ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
 from recell.nn.dropout import Dropout
 from recell.tasks import _scores
-from recell.tasks._checks import check_choice
+from recell.tasks._checks import check_choice, check_part
 from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, TokenFeatures, reader_of
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._pooling import POOLINGS, Pooling
@@ -270,8 +270,7 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         for name, choices in (("level", LEVELS), ("scale", SCALES), ("pooling", POOLINGS)):
             check_choice(name, getattr(self, name), choices)
         for name in ("unknown_rate", "label_smoothing", "threshold"):
-            if check_number(name, getattr(self, name)) >= 1:
-                raise RecellError(message(f"{name} is below 1", came=getattr(self, name), write=f"{name}=0.1"))
+            check_part(name, getattr(self, name), write=0.1)
         if self.vectors is not None and self.level != "words":
             raise RecellError(message("vectors are of words", came=f"level={self.level!r}", write="level='words'"))
         weight = self.class_weight
@@ -281,8 +280,7 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Labelled]:
         if isinstance(data, (str, Path)):
-            source = LabelledFile(data, separator=self.label_separator)
-            return source if self.stream else list(source)
+            return self._kept(LabelledFile(data, separator=self.label_separator))
         return labelled_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Labelled]:

@@ -227,8 +227,7 @@ class Frames(SequenceTask[Piece, Item]):
     def _labelled(self, data: Any, labels: Any) -> Source[Piece]:
         if labels is not None:
             raise DataError(message("frames are their own labels", came="labels beside them", write="the sequences alone"))
-        source = self._unlabelled(data)
-        return source if isinstance(source, FrameFile) and self.stream else list(source)
+        return self._kept(self._unlabelled(data))
 
     def _unlabelled(self, data: Any) -> Iterable[Piece]:
         return FrameFile(data, keys=self.keys) if isinstance(data, (str, Path)) else sequences_of(data)

@@ -235,8 +235,7 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Document]:
         if isinstance(data, (str, Path)):
-            source = DocumentFile(data)
-            return source if self.stream else list(source)
+            return self._kept(DocumentFile(data))
         return documents_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Document]:

@@ -22,10 +22,10 @@ from recell.language.cell import Cell
 from recell.runtime.model import Model, network_description
 from recell.runtime.network import check_tensors
 from recell.runtime.saved import TENSORS, SavedModel, tensors_bytes
+from recell.tasks._checks import check_part
 from recell.tasks._language import LanguageLearner, Network, nats_per_token
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._trained import METRICS, VOCABULARY, TrainedTask, arrays_of
-from recell.training.loop import check_number
 from recell.training.metrics import read_records, records_bytes
 from recell.training.progress import Progress, chosen
 
@@ -218,8 +218,7 @@ class LanguageModel(TrainedTask):
     def _check(self) -> Cell:
         """Refuse what cannot be, before anything is read or written; the cell."""
         cell = self._check_shared(("batch_size", "window", "minimum_count"), ("embedding_size",))
-        if check_number("validation_fraction", self.validation_fraction) >= 1:
-            raise RecellError(message("validation_fraction is a part of the text", came=self.validation_fraction, write="0.1"))
+        check_part("validation_fraction", self.validation_fraction, "a part of the text", 0.1)
         checked_level(self.level)
         return cell
 

@@ -229,8 +229,7 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Sentence]:
         if isinstance(data, (str, Path)):
-            source = SentenceFile(data)
-            return source if self.stream else list(source)
+            return self._kept(SentenceFile(data))
         return sentences_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Sentence]:
