@@ -71,7 +71,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Rows that are computed together.")] = None,
     window: Annotated[int | None, typer.Option(help="language-model: steps of truncated back-propagation.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Probability of dropping a unit.")] = None,
-    input_dropout: Annotated[float | None, typer.Option(help="The same for the input alone; else as --dropout.")] = None,
+    input_dropout: Annotated[float | None, typer.Option(help="The same for what the first layer reads.")] = None,
     variational: Annotated[bool | None, typer.Option("--variational", help="Drop the same units at all steps.")] = None,
     residual: Annotated[bool | None, typer.Option("--residual", help="Add a layer's input to its output.")] = None,
     highway: Annotated[bool | None, typer.Option("--highway", help="A gate between a layer's input and output.")] = None,
