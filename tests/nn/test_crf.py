@@ -237,3 +237,19 @@ def test_lengths_and_rows_without_a_tagging_are_refused() -> None:
     for call in (lambda n: field(allowed)(scores, tags, n), lambda n: field(allowed).chain(scores.detach(), n)):
         with pytest.raises(RecellError, match="row 0 of length 4"):
             call(LENGTHS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, D])
+def test_a_tag_that_no_path_reaches_is_left_out_however_good_its_scores(dtype) -> None:
+    allowed = torch.ones(5, 5, dtype=torch.bool)
+    allowed[[0, 2, 3], 1] = False
+    scores = torch.randn(40, 1, 3, dtype=dtype)
+    scores[:, :, 1] = 200
+    crf, tags, length = CRF(3, allowed).to(dtype), torch.zeros(40, 1, dtype=torch.long), torch.tensor([40])
+    loss, by_scores, by_moves, marginals, *_ = every(crf, scores, tags, length)
+    others = scores[:, :, [0, 2]]
+    torch.testing.assert_close(loss, (others.logsumexp(2) - scores[:, :, 0]).sum(0), rtol=1e-5, atol=1e-6)
+    expected = others.softmax(2)
+    torch.testing.assert_close(marginals[:, :, [0, 2]], expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(by_scores[:, :, [0, 2]], expected - torch.tensor([1, 0]), rtol=1e-4, atol=1e-6)
+    assert not by_scores[:, :, 1].any() and torch.isfinite(by_moves).all() and not by_moves[:, 1].any()
