@@ -67,3 +67,10 @@ def test_transforms_have_torchs_own() -> None:
     y = torch.vmap(lambda row: dropout(row, 0.5), randomness="different")(x)
     torch.manual_seed(5)
     assert torch.equal(y, torch.vmap(lambda row: functional.dropout(row, 0.5), randomness="different")(x))
+
+
+def test_coins_are_drawn_where_x_is() -> None:
+    x = torch.randn(30, 7)
+    with torch.device("meta"):
+        y = dropout(x, 0.5)
+    assert y.device == x.device and set((y / x).unique().round().tolist()) == {0.0, 2.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -142,6 +143,8 @@ def test_a_start_that_cannot_be_is_refused_in_one_line():
         (float("nan"), "cannot start as nan"),
         ("zeros", "numbers, and functions"),
         (lambda shape: "text", "gave a str; return an array"),
+        (lambda shape: np.full(shape, np.nan), "finite numbers, and the initialiser gave others"),
+        (lambda shape: torch.eye(5).index_fill(0, torch.tensor([2]), float("inf")), "finite numbers"),
     ):
         with pytest.raises(DataError, match=said):
             module.initialize(U=given)

@@ -69,8 +69,13 @@ def test_the_module_computes_what_was_solved() -> None:
 
 def test_what_cannot_be_solved_is_refused() -> None:
     h, target = torch.randn(9, 4), torch.randn(9, 2)
-    with pytest.raises(DataError, match="strength and washout are 0 or more; came -1 and 0"):
-        Ridge(-1)
+    for strength in (-1, float("nan"), float("inf")):
+        with pytest.raises(DataError, match=f"strength is a number, 0 or above; came {strength}"):
+            Ridge(strength)
+    for washout in (-5, float("nan"), 2.0, True):
+        for call in (lambda steps: Ridge(washout=steps), lambda steps: Ridge().add(h, target, washout=steps)):
+            with pytest.raises(DataError, match=f"washout is a whole number of steps, 0 or above; came {washout}"):
+                call(washout)
     with pytest.raises(DataError, match="no step to learn from"):
         Ridge(washout=9).add(h, target).solve()
     with pytest.raises(ShapeError, match=r"came \(9, 4\) and \(9,\); write targets.unsqueeze"):

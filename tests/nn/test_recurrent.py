@@ -163,6 +163,7 @@ def test_nan_passes_through_its_own_row_alone():
 def test_what_it_says_of_itself():
     module = make("SCRN", num_layers=2, sizes={"context": 3}, dropout=0.25, batch_first=True)
     assert module.extra_repr() == "SCRN, 5, 7, num_layers=2, batch_first=True, dropout=0.25, sizes={'context': 3}"
+    assert make("GRU", recompute=4).extra_repr() == "GRU, 5, 7, recompute=4"
 
 
 def test_a_cell_with_its_own_output_layer_is_one_layer(agree):

@@ -9,8 +9,9 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import recell.nn as rnn
-from recell import cell, exp, tanh
+from recell import cell, cells, exp, tanh
 from recell.errors import CellError, RecellError, ShapeError
+from recell.modifiers import zoneout
 
 D = torch.float64
 
@@ -125,6 +126,20 @@ def test_its_trace_numbers_layers_through_the_whole_stack(agree):
     agree(torch.cat((trace["h_l4"], trace["h_l4_reverse"]), -1), y)
     agree(trace["h_l3"][-1], final["h_l3"][0])
     assert stack.parameter("U_r", 4, True) is stack.layers[2].U_r_l0_reverse
+
+
+def test_a_trace_in_training_is_of_one_run():
+    above = rnn.Recurrent("LSTM", 7, 4, dropout=0.5, num_layers=2, dtype=D)
+    stack = rnn.Stack([rnn.Recurrent(cells.GRU.with_(zoneout(h=0.5)), 5, 7, dtype=D), above])
+    seen = []
+    stack.layers[1].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    x = torch.randn(9, 3, 5, dtype=D)
+    torch.manual_seed(3)
+    trace = stack.trace(x)
+    torch.manual_seed(3)
+    y, _ = stack(x)
+    torch.testing.assert_close(trace["h_l0"], seen[-1])
+    torch.testing.assert_close(trace["h_l2"], y)
 
 
 @pytest.mark.parametrize("variational", [False, True])

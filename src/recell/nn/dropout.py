@@ -21,7 +21,7 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     dropped = round(rate * _SIDES)
     if not 0 < dropped < _SIDES or x.device.type != "cpu" or _is_transformed():
         return functional.dropout(x, rate)
-    drawn = torch.randint(-(2**63), 2**63 - 1, ((x.numel() + 3) // 4,))
+    drawn = torch.randint(-(2**63), 2**63 - 1, ((x.numel() + 3) // 4,), device=x.device)
     coins = drawn.view(torch.int16)[: x.numel()].view(x.shape)
     return x * (coins >= dropped - _SIDES // 2).to(x.dtype).mul_(_SIDES / (_SIDES - dropped))
 

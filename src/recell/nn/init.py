@@ -99,6 +99,8 @@ def fill_(tensor: Tensor, init: Init) -> Tensor:
         array = _as_tensor(init, _array_of(init, tuple(tensor.shape)))
         if array.shape != tensor.shape:
             raise ShapeError(f"the initialiser gave an array {tuple(array.shape)} for a parameter {tuple(tensor.shape)}")
+        if not array.isfinite().all():
+            raise DataError("a parameter starts with finite numbers, and the initialiser gave others")
         return tensor.copy_(array)
 
 

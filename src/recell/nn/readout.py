@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +22,10 @@ class Ridge:
     """
 
     def __init__(self, strength: float = 1e-6, *, washout: int = 0) -> None:
-        if not strength >= 0 or washout < 0:
-            raise DataError(f"strength and washout are 0 or more; came {strength} and {washout}; write Ridge(1e-6, washout=100)")
+        if not 0 <= strength < math.inf:
+            raise DataError(f"strength is a number, 0 or above; came {strength}; write Ridge(1e-6)")
         self.strength = strength
-        self.washout = washout
+        self.washout = _whole(washout)
         self.count = 0
         self._inner: Tensor | None = None  # (1 + H, 1 + H): the sum of (1, h)^T (1, h)
         self._outer: Tensor | None = None  # (1 + H, K): the sum of (1, h)^T target
@@ -36,7 +39,7 @@ class Ridge:
         if states.dim() < 2 or states.shape[:-1] != targets.shape[:-1]:
             raise ShapeError(f"states are (T, ..., H) and targets (T, ..., K); came {tuple(states.shape)} and "
                              f"{tuple(targets.shape)}; write targets.unsqueeze(-1) for one number a step")  # fmt: skip
-        from_step = self.washout if washout is None else washout
+        from_step = self.washout if washout is None else _whole(washout)
         h, target = (v[from_step:].reshape(-1, v.shape[-1]).double() for v in (states, targets))
         h = torch.cat([h.new_ones(len(h), 1), h], 1)
         inner, outer = h.T @ h, h.T @ target
@@ -72,6 +75,12 @@ class Ridge:
             made.weight.copy_(weight)
             made.bias.copy_(bias)
         return made
+
+
+def _whole(washout: object) -> int:
+    if isinstance(washout, bool) or not isinstance(washout, Integral) or washout < 0:
+        raise DataError(f"washout is a whole number of steps, 0 or above; came {washout!r}; write washout=100")
+    return int(washout)
 
 
 def ridge(states: Tensor, targets: Tensor, strength: float = 1e-6, *, washout: int = 0) -> tuple[Tensor, Tensor]:

@@ -170,10 +170,15 @@ class Recurrent(Layers):
               mask: Tensor | None = None, reset: Tensor | None = None,
               elapsed: Tensor | None = None) -> dict[str, Tensor]:
         """Every named local and every state's new value, (T, N, size) each, as "i_l0", "h_l1_reverse"."""
-        batch = self._enter(x, lengths, mask, reset, elapsed)
-        record: dict[str, Tensor] = {}
-        self._run(batch, self._initial(state, batch), record)
-        return {name: batch.leave_padded(value) for name, value in record.items()}
+        return self._traced(x, state, lengths, mask, reset, elapsed)[0]
+
+    def _traced(self, x: Tensor, state: Mapping[str, Tensor] | None = None, lengths: Lengths | None = None,
+                mask: Tensor | None = None, reset: Tensor | None = None,
+                elapsed: Tensor | None = None) -> tuple[dict[str, Tensor], Output, State]:
+        """`trace`, y and the final state of the same run."""
+        batch, record = self._enter(x, lengths, mask, reset, elapsed), dict[str, Tensor]()
+        y, final = self._leave(batch, *self._run(batch, self._initial(state, batch), record))
+        return {name: batch.leave_padded(value) for name, value in record.items()}, y, final
 
     def _initial(self, state: Mapping[str, Tensor] | None, batch: Batch) -> list[list[Tensor]]:
         """A tensor (N, size) per state for each layer and direction: the user's, the learned one, or the cell's."""
@@ -208,6 +213,7 @@ class Recurrent(Layers):
         told += [f"{name}={getattr(self, name)}" for name in ("dropout", "input_dropout") if getattr(self, name)]
         told += [f"sizes={self._sizes}"] if self._sizes else []
         told += [f"backend={self.backend!r}"] if self.backend != "auto" else []
+        told += [f"recompute={self.recompute}"] if self.recompute is not None else []
         return ", ".join(told)
 
 

@@ -102,9 +102,11 @@ class Stack(nn.Module):
             own = {**streams, "elapsed": elapsed if module.cell.uses_elapsed else None}
             x = self._dropped(y) if number else y
             given = _enter_state(module, first, state)
-            if record is not None:
-                record.update({_renumbered(name, first): v for name, v in module.trace(x, given, **own).items()})
-            y, after = module.embedded(x, *embedding, given, **own) if embedding and not number else module(x, given, **own)
+            if record is not None:  # y of the same run, since in training another draws other coins
+                inside, y, after = module._traced(x, given, **own)
+                record.update({_renumbered(name, first): value for name, value in inside.items()})
+            else:
+                y, after = module.embedded(x, *embedding, given, **own) if embedding and not number else module(x, given, **own)
             final.update(_leave_state(module, first, after))
             if number and self.residual:
                 y = y + x
