@@ -231,7 +231,7 @@ def test_a_cell_that_brings_its_output_layer() -> None:
 
 
 def test_a_seed_is_a_training_and_resumed_it_ends_with_the_very_bits(tmp_path, monkeypatch) -> None:
-    from recell.tasks.classifier import ClassNetwork
+    from recell.tasks._classes import ClassNetwork
 
     options = {**SMALL, "epochs": None, "steps": 12, "plan": {"checkpoint_every": 3}}
     whole = Classifier(**options).fit(*texts(60), progress=False)
