@@ -53,7 +53,7 @@ def test_resume_remembers_the_options(recell, corpus: Path, small, tmp_path: Pat
     assert recell(*TRAIN, corpus, "--out", parts, *options[:-2], "--seed", 3).code == 0
     longer = recell(*TRAIN, corpus, "--out", parts, "--resume", "--steps", 9, "--quiet", "--json")
     assert longer.code == 0, longer.err
-    assert json.loads(longer.out)["step"] == 9
+    assert json.loads(longer.out)["step"] == 9 and json.loads(longer.out)["resumed"] is True and longer.err == ""
     assert library.load(parts).get_params()["dropout"] == 0.25
     other = recell(*TRAIN, corpus, "--out", parts, "--resume", "--hidden-size", 9)
     assert other.code == 2 and "hidden_size=8; came 9" in other.err
@@ -71,8 +71,15 @@ def test_what_acts_between_layers(recell, corpus: Path, small, tmp_path: Path) -
     assert recell(*TRAIN, corpus, "--out", tmp_path / "r", *small, "--layers", 2, "--residual").code == 0
 
 
-def test_resume_where_nothing_was_saved_yet_begins(recell, corpus: Path, small, tmp_path: Path) -> None:
-    assert recell(*TRAIN, corpus, "--out", tmp_path / "m", *small, "--resume").code == 0
+def test_resume_where_nothing_was_saved_yet_begins_and_says_so(recell, corpus: Path, small, tmp_path: Path) -> None:
+    begun = recell(*TRAIN, corpus, "--out", tmp_path / "m", *small, "--resume", "--json")
+    assert begun.code == 0 and json.loads(begun.out)["resumed"] is False
+    assert begun.err == f"there is no checkpoint in {tmp_path / 'm'} to resume: the training begins anew\n"
+    told = recell(*TRAIN, corpus, "--out", tmp_path / "n", *small[:-1], "--resume")  # with progress
+    assert told.code == 0 and told.err.splitlines()[0].startswith("there is no checkpoint in")
+    assert "resumed" in told.out and "resumed" not in recell(*TRAIN, corpus, "--out", tmp_path / "o", *small).out
+    refused = recell(*TRAIN, tmp_path / "no.txt", "--out", tmp_path / "p", *small, "--resume")
+    assert refused.code == 2 and len(refused.err.splitlines()) == 1
 
 
 def files(tmp_path: Path) -> dict[str, bytes]:

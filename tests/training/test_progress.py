@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from recell.training.progress import Bar, Lines, Silent, chosen, clock, describe
+from recell.training.progress import Bar, Lines, Quiet, Silent, chosen, clock, describe
 
 
 def test_the_line_of_a_log() -> None:
@@ -33,6 +33,15 @@ def test_choosing(monkeypatch) -> None:
     assert isinstance(chosen(False), Silent)
     monkeypatch.setattr("sys.stderr.isatty", lambda: False)
     assert isinstance(chosen(True), Lines)
+
+
+def test_quiet_says_what_comes_before_training_alone(capsys) -> None:
+    shown = Quiet()
+    shown.say("before")
+    shown.start(0, 3, "characters")
+    shown.step(3, {"loss": 1.0})
+    shown.say("validation")
+    assert capsys.readouterr().err == "before\n"
 
 
 def test_words() -> None:

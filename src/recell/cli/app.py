@@ -67,7 +67,7 @@ def train(
     layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
     steps: Annotated[int | None, typer.Option(help="How many batches to train on.")] = None,
     epochs: Annotated[int | None, typer.Option(help="How many passes over the data, in place of --steps.")] = None,
-    level: Annotated[str | None, typer.Option(help="What a text is cut into: characters, words, subwords.")] = None,
+    level: Annotated[str | None, typer.Option(help="Cut a text into characters or words; classifier: subwords too.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows that are computed together.")] = None,
     window: Annotated[int | None, typer.Option(help="language-model: steps of truncated back-propagation.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Probability of dropping a unit.")] = None,
@@ -84,11 +84,16 @@ def train(
         list[str] | None, typer.Option("--set", help="Any other option: see `recell tasks TASK`.", metavar="NAME=VALUE")
     ] = None,
     validation: Annotated[Path | None, typer.Option(help="Data to hold out, in place of a part of DATA.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR; where there is none, begin, and say so.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model and save it in a folder; a training broken off goes on with --resume."""
+    """Train a model and save it in a folder; a training broken off goes on with --resume.
+
+    A job that may be broken off is given --resume at every start: a line, and "resumed" in the report, say whether it went on.
+    """
     from recell.cli.train import train_task
 
     named = {

@@ -25,17 +25,20 @@ def train_task(
     """Train, save, and say how it went."""
     need_torch("training")
     from recell import tasks
+    from recell.training import Checkpoints
+    from recell.training.progress import Quiet
 
     chosen = tasks.find(task)
     options |= parsed_settings(settings)
     if isinstance(options.get("cell"), str):
         options["cell"] = find_cell(options["cell"])
+    resumed = {"resumed": Checkpoints(out / "checkpoint").has()} if resume else {}
     if resume:
         options = {**earlier_options(out, options), **options}
     model: Any = chosen().set_params(**options)
     extra = {} if validation is None else {"validation": validation}
-    model.fit(data, out=out, resume=resume, progress=not quiet, **extra).save(out)
-    return {"model": str(out), **_last_figures(model.history_)}
+    model.fit(data, out=out, resume=resume, progress=Quiet() if quiet else True, **extra).save(out)
+    return {"model": str(out), **resumed, **_last_figures(model.history_)}
 
 
 def load_task(folder: Path) -> Any:

@@ -183,7 +183,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         buckets = Buckets(items, codec.length, batch_size=self.batch_size, seed=self.seed)
         held_items = (codec.encode(example, labelled=True) for example in held)
         note = self._note(fingerprint(items), fingerprint(held_items))
-        saved = self._earlier(out, resume, note)
+        saved = self._earlier(out, resume, note, shown)
         with self._seeded():
             network = self._placed(self._build(cell, codec))
             learner = SequenceLearner(self, network, codec, buckets, held)

@@ -115,8 +115,11 @@ class TrainedTask(Task):
         return {"task": self.name(), "options": options, "text": fingerprint, "held_out": held_out,
                 "threads": torch.get_num_threads()}  # fmt: skip
 
-    def _earlier(self, out: str | Path | None, resume: bool, note: Mapping[str, Any]) -> Saved | None:
-        """The checkpoint to go on from, if there is one and it is this training's."""
+    def _earlier(self, out: str | Path | None, resume: bool, note: Mapping[str, Any], shown: Progress) -> Saved | None:
+        """The checkpoint to go on from, if there is one and it is this training's.
+
+        Where there is none yet, `resume` begins anew and says so: a job that may be broken off has one command for every start.
+        """
         if out is None:
             if resume:
                 raise RecellError(message("resume needs the folder to go on in", write="out='model', resume=True"))
@@ -125,6 +128,8 @@ class TrainedTask(Task):
         checkpoints = Checkpoints(folder / "checkpoint")
         if not checkpoints.has():
             _check_free(folder, resume)
+            if resume:
+                shown.say(f"there is no checkpoint in {out} to resume: the training begins anew")
             return None
         if not resume:
             if (folder / CONFIG).exists():

@@ -130,7 +130,7 @@ class LanguageModel(TrainedTask):
         streams = Streams(numbers, batch_size=self.batch_size, window=self.window, name=_name(data))
         held = vocabulary.encode(held_out) if held_out else None
         note = self._note(_fingerprint(numbers), _fingerprint(held))
-        saved = self._earlier(out, resume, note)
+        saved = self._earlier(out, resume, note, shown)
         with self._seeded():
             network = self._make_network(cell, len(vocabulary))
             learner = LanguageLearner(network, streams, held, unit=self.level, window=self.window)

@@ -40,6 +40,19 @@ class Silent:
     def stop(self) -> None: ...
 
 
+class Quiet(Silent):
+    """Shows no progress; what there is to say before training begins is said."""
+
+    _began = False
+
+    def start(self, done: int, total: int, unit: str) -> None:
+        self._began = True
+
+    def say(self, line: str) -> None:
+        if not self._began:
+            print(line, file=sys.stderr, flush=True)
+
+
 class Lines:
     """A plain line every ten seconds, and one for every report: for logs and pipes."""
 
