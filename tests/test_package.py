@@ -42,6 +42,23 @@ def test_without_torch_one_line_says_what_to_install(use):
     assert "needs torch" in shown.stdout and "recell.runtime.load" in shown.stdout
 
 
+BLOCKED = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ImportError("torch is not to be had")
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("way", ["import sys; sys.modules['torch'] = None\n", BLOCKED], ids=["missing", "refused"])
+@pytest.mark.parametrize("arguments", ["worked order", "worked shapes", "worked taipei", "worked vanishing", "train tagger x --out y"])
+def test_without_torch_the_command_line_ends_with_one_line_and_2(way, arguments):
+    shown = run("-c", f"{way}from recell.cli.run import run\nsys.exit(run({arguments.split()}))")
+    assert shown.returncode == 2 and "needs torch" in shown.stderr and len(shown.stderr.splitlines()) == 1, shown.stderr
+
+
 @pytest.mark.parametrize("call", [recell.accelerate, recell.verify], ids=["accelerate", "verify"])
 def test_what_is_no_model_or_cell_is_refused_by_name(call):
     with pytest.raises(recell.RecellError, match="came int; write"):

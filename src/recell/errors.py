@@ -7,6 +7,7 @@ exits with 2.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -64,6 +65,11 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> str:
     known = tuple(sorted(set(choices)))
     offered = (nearest(name, known) if isinstance(name, str) else ()) or known
     return message(f"there is no {kind} of this name", came=repr(name), write=" or ".join(offered) or None)
+
+
+def lacks_torch(error: ImportError) -> bool:
+    """Whether torch is what could not be imported. A finder that refuses it, as a sandbox's may, gives its error no name."""
+    return error.name == "torch" or (error.name is None and sys.modules.get("torch") is None)
 
 
 def _plain(name: str) -> str:

@@ -202,3 +202,10 @@ def test_what_acts_between_layers_is_set_for_any_task(recell, tmp_path: Path) ->
     assert (ran.code, ran.err) == (0, "")
     layers = library.load(tmp_path / "m").network_.members[0].recurrent
     assert (layers.highway, layers.input_dropout, layers.variational, layers.hidden_sizes) == (True, 0.25, True, (4, 4))
+
+
+def test_a_size_that_is_missing_is_asked_for_as_the_command_line_takes_it(recell, corpus: Path, small, tmp_path: Path) -> None:
+    asked = recell(*TRAIN, corpus, "--out", tmp_path / "m", *small, "--cell", "ProjectedLSTM")
+    assert asked.code == 2 and "write --set 'sizes={\"projection\": 40}'" in asked.err
+    given = recell(*TRAIN, corpus, "--out", tmp_path / "m", *small, "--cell", "ProjectedLSTM", "--set", 'sizes={"projection": 5}')
+    assert given.code == 0, given.err

@@ -128,6 +128,21 @@ def test_an_input_bound_again_is_numbered_for_x_is_what_comes_in() -> None:
 
 
 @cell
+def Skewed(p, x, h):
+    """Locals that are called as parameters are."""
+    A = p.A - p.A.T
+    W = p.W @ x
+    return h + tanh(A @ h + W)
+
+
+def test_what_is_made_of_parameters_alone_bears_no_parameters_name() -> None:
+    assert Skewed.equations().splitlines() == ["A_1 = A - A.T", "W[t] = W @ x[t]", "h[t] = h[t-1] + tanh(A_1 @ h[t-1] + W[t])"]
+    assert r"A_{1} &= A - {A}^\top" in Skewed.latex()
+    case = make(Skewed, Skewed.resolve(4, 5), steps=1)
+    agree({"h": run_text(case)["h"]}, {"h": trace(case, "reference")["h"][0]})
+
+
+@cell
 def Deep(p, x, h):
     """A loop that binds one name again and again, beside names that look like its numbers."""
     h_2 = p.W @ x

@@ -139,10 +139,15 @@ def gated(p, x, h):
     return tanh(h * p.U @ h + p.W @ x)
 
 
+def builtin_sum(p, x, h):
+    return tanh(p.W @ x) + h * sum(h)
+
+
 REFUSED = [
     (branch, 1, "write where(condition, a, b)"), (chain, 1, "write where(condition, a, b)"),
     (boolean, 1, "write where(condition, a, b)"), (loop, 1, "write where(condition, a, b)"),
-    (parts, 1, "write split(value, k)"), (index, 1, "came [0]; write split(value, k)"),
+    (parts, 1, "write split(value, k)"), (builtin_sum, 1, "or recell.sum(value) in place of Python's sum"),
+    (index, 1, "came [0]; write split(value, k)"),
     (length, 1, "came len(value); name sizes by @cell(sizes=...)"), (power, 1, "came ** 2; write v * v"),
     (numpy_function, 1, "write recell's own"), (numpy_reduction, 1, "write recell's own"), (numpy_array, 1, "came ndarray"),
     (numpy_array_first, 1, "came ndarray"), (math_function, 1, "write recell's own, for example recell.tanh"),

@@ -17,7 +17,9 @@ BAD_CALLS = {
     "dimensions": (lambda m: m(torch.randn(4, 3, 5, 1)), "4 dimensions"),
     "no tensor": (lambda m: m([[1.0]]), "list"),
     "dtype": (lambda m: m(X.double()), r"x is float64 .* x.to\(torch.float32\)"),
-    "whole numbers": (lambda m: m(X.long()), "x is int64"),
+    "whole numbers": (lambda m: m(X.long()), r"x is int64 .* for numbers write x.float\(\)"),
+    "small whole numbers": (lambda m: m(X.byte()), r"came uint8; write x.long\(\) for tokens, x.float\(\) for numbers"),
+    "whole state": (lambda m: m(X, {"h": torch.zeros(2, 3, 7).int()}), r"state h is int32 .* write state h.float\(\)$"),
     "device": (lambda m: m(X.to("meta")), "x is on meta"),
     "no steps": (lambda m: m(X[:0]), "no time step"),
     "lengths too long": (lambda m: m(X, lengths=[1, 5, 2]), r"lengths\[1\] is 5, and x has 4 time steps"),
@@ -43,6 +45,15 @@ def test_bad_input_gets_one_clear_line(case):
     with pytest.raises(ShapeError, match=expected) as caught:
         call(rnn.Recurrent("LSTM", 5, 7, 2))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [rnn.LSTM, rnn.GRU, rnn.LSTMCell])
+def test_whole_numbers_are_to_be_made_floats_and_no_module_is_to_be_made_of_them(make):
+    x = X[0].long() if make is rnn.LSTMCell else X.long()
+    with pytest.raises(ShapeError, match=r"x is int64 and the parameters are float32; write x.float\(\)$"):
+        make(5, 7)(x)
+    with pytest.raises(ShapeError, match=r"write x.double\(\)$"):
+        make(5, 7, dtype=torch.float64)(x)
 
 
 @pytest.mark.parametrize(

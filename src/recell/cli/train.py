@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from recell.cli.own_cell import find_cell
-from recell.errors import ModelError, RecellError, message
+from recell.errors import ModelError, RecellError, ShapeError, message
+
+_SIZES = re.compile(r"write sizes=(\{[^}]*\})")
 
 
 def train_task(
@@ -37,8 +40,17 @@ def train_task(
         options = {**earlier_options(out, options), **options}
     model: Any = chosen().set_params(**options)
     extra = {} if validation is None else {"validation": validation}
-    model.fit(data, out=out, resume=resume, progress=Quiet() if quiet else True, **extra).save(out)
+    try:
+        model.fit(data, out=out, resume=resume, progress=Quiet() if quiet else True, **extra).save(out)
+    except ShapeError as error:
+        raise ShapeError(_SIZES.sub(_as_setting, str(error))) from None
     return {"model": str(out), **resumed, **_last_figures(model.history_)}
+
+
+def _as_setting(advice: re.Match[str]) -> str:
+    """`write sizes={'projection': 40}` as a command line takes it."""
+    sizes = advice[1].replace("'", '"')
+    return f"write --set 'sizes={sizes}'"
 
 
 def load_task(folder: Path) -> Any:
@@ -51,7 +63,11 @@ def load_task(folder: Path) -> Any:
 
 def need_torch(what: str) -> None:
     """RecellError where torch is not installed."""
-    if importlib.util.find_spec("torch") is None:
+    try:
+        found = importlib.util.find_spec("torch")
+    except ImportError:  # refused by a finder
+        found = None
+    if found is None:
         raise RecellError(f"{what} needs torch: pip install 'recell[torch]'")
 
 

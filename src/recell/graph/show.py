@@ -69,14 +69,17 @@ def dot(graph: Graph, title: str) -> str:
 
 def display_names(graph: Graph) -> dict[int, str]:
     """Node -> name: a state's new value bears the state's name; a name bound more than once is numbered but for its last
-    binding, `u_1`, `u_2`, `u`. A number that would make another name of the cell is left out; `x` is the input alone."""
+    binding, `u_1`, `u_2`, `u`. A number that would make another name of the cell is left out; `x` is the input alone, and
+    what is made of parameters alone bears no parameter's name: `A_1 = A - A.T`."""
     final = {s.after: s.name for s in graph.states}
     last = dict(graph.names)
-    taken = {*last, *(s.name for s in graph.states), *(p.name for p in graph.parameters)}
+    parameters = {p.name for p in graph.parameters}
+    taken = {*last, *(s.name for s in graph.states), *parameters}
     counts: dict[str, int] = {}
     result: dict[int, str] = {}
     for name, node in graph.names:
         is_last = last[name] == node and name != "x" and (node in final or name not in final.values())
+        is_last = is_last and (graph.nodes[node].shape.is_row or name not in parameters)
         result[node] = name if is_last else _numbered(name, counts, taken)
     return {**result, **{node: name for node, name in final.items() if graph.nodes[node].inputs}}
 

@@ -14,6 +14,7 @@ from recell.nn.calls import Streams, active_rows
 from recell.nn.tensors import is_watched, name_of
 
 Lengths = Tensor | Sequence[int]
+_CASTS = {torch.float32: "float()", torch.float64: "double()"}
 
 
 class Batch(NamedTuple):
@@ -120,8 +121,11 @@ def checked_tensor(name: str, tensor: Tensor, like: Tensor) -> Tensor:
         elif like.is_meta:
             remedy = f"module.to_empty(device={str(tensor.device)!r})"
         raise ShapeError(f"{name} is on {tensor.device} and the parameters are on {like.device}; write {remedy}")
+    if not tensor.dtype.is_floating_point:
+        raise ShapeError(f"{name} is {name_of(tensor.dtype)} and the parameters are {name_of(like.dtype)}; "
+                         f"write {name}.{_CASTS.get(like.dtype, f'to({like.dtype})')}")
     if tensor.dtype != like.dtype:
-        if not torch._C._is_any_autocast_enabled() or not tensor.dtype.is_floating_point:
+        if not torch._C._is_any_autocast_enabled():
             raise ShapeError(f"{name} is {name_of(tensor.dtype)} and the parameters are {name_of(like.dtype)}; "
                             f"write {name}.to({like.dtype}), or module.to({tensor.dtype})")
         return tensor.to(like.dtype)

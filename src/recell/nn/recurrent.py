@@ -149,7 +149,8 @@ class Recurrent(Layers):
     def _check_tokens(self, tokens: Tensor, embedding: Tensor | None) -> None:
         if not isinstance(tokens, Tensor) or tokens.dtype not in (torch.int32, torch.int64):
             came = name_of(tokens.dtype) if isinstance(tokens, Tensor) else type(tokens).__name__
-            raise ShapeError(f"tokens are a tensor of int64 or int32; came {came}; write tokens.long()")
+            raise ShapeError(f"tokens are a tensor of int64 or int32; came {came}; "
+                             "write x.long() for tokens, x.float() for numbers")
         if tokens.dim() not in (1, 2):
             raise ShapeError(f"x is {name_of(tokens.dtype)} with the shape {tuple(tokens.shape)}; tokens are (T, N), or (N, T) "
                              "with batch_first, or (T,); for numbers write x.float()")
