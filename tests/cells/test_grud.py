@@ -74,3 +74,11 @@ def test_elapsed_time_adds_up_where_nothing_was_seen() -> None:
     elapsed = torch.tensor([0.0, 0.5, 2.0, 0.25])
     delta = layer.trace(torch.cat([torch.randn(4, 2), mask], -1), elapsed=elapsed)["delta_l0"]
     torch.testing.assert_close(delta, torch.tensor([[0.0, 0.0], [0.5, 0.5], [2.5, 2.5], [2.75, 0.25]]))
+
+
+def test_the_papers_first_delta_is_zero_where_elapsed_says_so() -> None:
+    layer, x = Recurrent("GRUD", 4, 5), torch.cat([torch.randn(6, 3, 2), torch.zeros(6, 3, 2)], -1)  # nothing seen
+    assert torch.equal(layer.trace(x)["delta_l0"][:, 0, 0], torch.arange(1.0, 7.0))
+    elapsed = torch.ones(6, 3)
+    elapsed[0] = 0
+    assert torch.equal(layer.trace(x, elapsed=elapsed)["delta_l0"][:, 0, 0], torch.arange(6.0))  # equation 5 of the paper

@@ -4,8 +4,8 @@ x is values and mask side by side, 1 where the value was seen; a missing one may
 standardised data: `layer.initialize(mean=lambda shape: means)` sets it. v is the last value less the mean, so that a feature
 never seen stands at its mean (the paper leaves that open); d is the time that had gone by since a feature was seen.
 
-The paper's delta is 0 at the first step, before which there is no time; here it is elapsed[0], 1 where `elapsed` is left out. For the
-paper's give `elapsed` (T, N) with elapsed[0] = 0 (with `reverse`, with 0 at each row's last step, the one read first).
+The paper's delta is 0 at the first step, before which no time goes by; here it is elapsed[0], and 1 where `elapsed` is left out.
+For the paper's, give `elapsed` with 0 at each row's first step (in the reverse direction: at its last, which is read first).
 """
 
 from recell.language.cell import cell
