@@ -123,8 +123,10 @@ class Value:
         self.__float__()
 
     def __iter__(self) -> NoReturn:
-        self.tracer.fail("a value has no parts to loop over; came a value of the step; write split(value, k), "
-                         "or recell.sum(value) in place of Python's sum")
+        self.tracer.fail(
+            "a value has no parts to loop over; came a value of the step; write split(value, k), "
+            "or recell.sum(value) in place of Python's sum"
+        )
 
     def __getitem__(self, key: object) -> NoReturn:
         self.tracer.fail(f"a value can't be indexed; came [{key!r}]; write split(value, k)")
