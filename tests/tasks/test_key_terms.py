@@ -16,7 +16,7 @@ from recell.data.tags import may_follow, spans, to_bio
 from recell.errors import DataError, ModelError, RecellError
 from recell.nn.crf import CRF
 from recell.tasks import KeyTerms
-from recell.tasks._terms import f1_at, figures, likely
+from recell.tasks._terms import counts, f1_at, figures, likely
 from recell.tasks.key_terms import parted
 
 SMALL: dict[str, Any] = {"hidden_size": 12, "word_size": 10, "character_size": 4, "shape_size": 3, "dropout": 0.1, "threads": 1,
@@ -138,7 +138,7 @@ def test_figures_count_every_marked_term() -> None:
     text = "deep neural networks and deep trees"
     [document] = documents_of([(text, [(0, 20, "A"), (5, 20, "B"), (25, 35, "A")])])
     truth = {(0, 20, "A"), (5, 20, "B"), (25, 35, "A")}
-    got = figures([document], [truth], [[(0, 20, "B"), (25, 29, "A")]])
+    got = figures(counts([document], [truth], [[(0, 20, "B"), (25, 29, "A")]]))
     assert got["precision"] == 0.5 and got["recall"] == pytest.approx(1 / 3) and got["boundary_f1"] == pytest.approx(0.4)
     assert got["typed_f1"] == 0 and got["f1_at_5"] == pytest.approx(0.4)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recell.tasks._scores import calibration_error, decided, figures, report
+from recell.tasks._scores import calibration_error, counts, decided, figures, figures_of, report
 
 
 def random_answers(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +44,15 @@ def test_calibration_error() -> None:
 def test_the_report_counts_confusions() -> None:
     pytest.importorskip("sklearn")
     p = np.eye(3)[[0, 1, 1, 0]]
-    text = report(np.array([0, 1, 2, 2]), p, ["cat", "dog", "emu"])
+    text = report(np.array([0, 1, 2, 2]), p.argmax(1), ["cat", "dog", "emu"])
     assert [line.split() for line in text.splitlines()[-3:]] == [["cat", *"100"], ["dog", *"010"], ["emu", *"110"]]
-    assert "true" not in report(np.eye(3, dtype=int), np.eye(3), ["cat", "dog", "emu"], 0.5)
+    assert "true" not in report(np.eye(3, dtype=int), np.eye(3, dtype=int), ["cat", "dog", "emu"])
+
+
+@pytest.mark.parametrize("bar", [None, 0.3])
+def test_counts_of_parts_add_up_to_those_of_all(bar: float | None) -> None:
+    truth, p = random_answers(3)
+    truth = truth if bar is None else np.eye(3)[truth]
+    parts = [counts(truth[part], p[part], bar) for part in (slice(0, 7), slice(7, 8), slice(8, 50))]
+    added = {name: sum(part[name] for part in parts) for name in parts[0]}
+    assert figures_of(added, bar) == pytest.approx(figures(truth, p, bar))

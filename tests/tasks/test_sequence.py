@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recell.errors import CellError, DataError, ModelError, RecellError
+import recell.tasks
+from recell.data import captions, frames, key_terms, labelled, sentences
+from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError
 from recell.nn import Recurrent
 from recell.runtime.saved import CONFIG, config_hash, read_saved
+from recell.tasks import _sequence, captioner, classifier
 from recell.tasks._sequence import SequenceNetwork, SequenceTask
 from recell.training import Loss
 
@@ -95,8 +99,12 @@ class Sign(SequenceTask):
     def _build(self, cell, codec):
         return SignNetwork(cell, self.hidden_size, self.dropout)
 
-    def _figures(self, codec, examples, answers):
-        return {"accuracy": float(np.mean([label == answer for (_, label), answer in zip(examples, answers, strict=True)]))}
+    def _counts(self, codec, examples, answers):
+        right = sum(label == answer for (_, label), answer in zip(examples, answers, strict=True))
+        return {"right": right, "examples": len(examples)}
+
+    def _figures(self, codec, counts):
+        return {"accuracy": counts["right"] / counts["examples"]}
 
     def _main_figure(self, codec):
         return "accuracy"
@@ -142,6 +150,63 @@ def test_an_iterator_is_answered_as_it_is_asked() -> None:
     task = Sign(epochs=1).fit(x, y, progress=False)
     answers = task.predict(iter(x))
     assert isinstance(answers, Iterator) and list(answers) == task.predict(x)
+
+
+def test_the_first_answer_waits_for_a_window_alone() -> None:
+    x, y = data()
+    task = Sign(epochs=1).fit(x, y, progress=False)
+    for options, wanted in (({"window": 1}, 1), ({"window": 7}, 7), ({}, task.batch_size)):
+        read = 0
+
+        def live() -> Iterator[list[float]]:
+            nonlocal read
+            for row in x:
+                read += 1
+                yield row
+
+        answers = task.predict(live(), **options)
+        assert read == 0
+        next(answers)
+        assert read == wanted
+    assert task.predict(x, window=3) == task.predict(x)
+    with pytest.raises(ShapeError, match="window is a whole number"):
+        task.predict(x, window=0)
+
+
+@pytest.mark.parametrize("name", ["Tagger", "Classifier", "Frames", "Captioner", "KeyTerms"])
+def test_of_a_file_one_window_is_in_memory(name: str, tmp_path, monkeypatch) -> None:
+    """Examples alive are counted, of a file of 90, while it trains, is measured, reported and answered for."""
+    monkeypatch.setattr(_sequence, "WINDOW", 8)
+    monkeypatch.setattr(classifier, "WINDOW", 8)
+    monkeypatch.setattr(captioner, "_ASKED", 8)
+    path, rows = tmp_path / "data", range(90)
+    lines, reader = {
+        "Tagger": ([f"word{n} B-x\nend{n % 9} O\n" for n in rows], sentences.Sentence),
+        "Classifier": ([f"{'ab'[n % 2]}\tword{n} and {n % 7}" for n in rows], labelled.Labelled),
+        "Frames": ([json.dumps({"steps": [[n % 5], [n % 3, 4], [1]]}) for n in rows], frames.Sequence),
+        "Captioner": ([json.dumps({"vector": [n, n % 3], "text": "ab"[n % 2]}) for n in rows], captions.Captioned),
+        "KeyTerms": ([json.dumps({"text": f"the term{n} is.", "spans": [[4, 8, "Task"]]}) for n in rows], key_terms.Document),
+    }[name]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    alive, most = weakref.WeakSet[Any](), 0
+    made = reader.__init__
+
+    def counted(self, *args: Any, **options: Any) -> None:
+        nonlocal most
+        made(self, *args, **options)
+        alive.add(self)
+        most = max(most, len(alive))
+
+    monkeypatch.setattr(reader, "__init__", counted)
+    task = getattr(recell.tasks, name)(hidden_size=4, steps=2, batch_size=2, stream=True, validation_fraction=0, threads=1)
+    task.fit(path, validation=path, progress=False)
+    assert task.evaluate(path).keys() > {"loss"}
+    for _ in task.answers(path):
+        pass
+    task.predict(path)
+    if name in ("Classifier", "Captioner"):
+        task.report(path)
+    assert 0 < most <= 3 * 8 + 2
 
 
 def test_the_best_step_on_what_was_held_out_is_kept() -> None:

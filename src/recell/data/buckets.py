@@ -7,6 +7,7 @@ first, as recurrent layers want it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -79,7 +80,7 @@ class Buckets(Generic[E]):
     def _batches(self, epoch: int) -> Iterator[list[E]]:
         """The batches of one epoch."""
         rng = np.random.default_rng([self._seed & (2**64 - 1), epoch])
-        for pool in _pools(self._shuffled(rng), self._pool):
+        for pool in in_windows(self._shuffled(rng), self._pool):
             pool = [pool[place] for place in rng.permutation(len(pool))]
             pool.sort(key=self._length, reverse=True)  # stable: examples of one length stay shuffled
             batches = [pool[start : start + self._batch_size] for start in range(0, len(pool), self._batch_size)]
@@ -99,12 +100,9 @@ def in_batches(examples: Sequence[E], length: Callable[[E], int], batch_size: in
     return [(places, [examples[place] for place in places]) for places in cuts]
 
 
-def _pools(examples: Iterable[E], size: int) -> Iterator[list[E]]:
-    pool: list[E] = []
-    for example in examples:
-        pool.append(example)
-        if len(pool) == size:
-            yield pool
-            pool = []
-    if pool:
-        yield pool
+def in_windows(examples: Iterable[E], size: int) -> Iterator[list[E]]:
+    """All examples once, as they come, `size` at a time; what a window was is let go before the next is read."""
+    rest = iter(examples)
+    while window := list(itertools.islice(rest, size)):
+        yield window
+        del window

@@ -6,7 +6,7 @@ Truth is the numbers of the classes (N,); or, where an example may have several 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,38 @@ BINS = 15
 _LEAST = 1e-7  # a probability of 0 would make the log loss infinite; float32 keeps no more than this beside 1
 
 
-def figures(truth: NDArray[Any], probabilities: NDArray[Any], bar: float | None = None) -> dict[str, float]:
-    """`accuracy` (all labels of an example right), `macro_f1` over the classes that are there or were given (scikit-learn's
-    rule), `log_loss` (nats; where there may be several labels, the mean over labels), `calibration_error`."""
-    from sklearn.metrics import f1_score
-
-    no: Any = 0  # what a class counts that is nowhere
-    chosen = decided(probabilities, bar)
+def counts(truth: NDArray[Any], probabilities: NDArray[Any], bar: float | None = None) -> dict[str, Any]:
+    """The sums over examples that the figures are made of: those of two parts of some data, added, are those of both."""
+    chosen, classes = decided(probabilities, bar), np.arange(probabilities.shape[1])
     right = chosen == truth
+    there, said = (rows[:, None] == classes if bar is None else rows > 0 for rows in (truth, chosen))
+    sure = _of_truth(chosen, probabilities, bar).ravel()
     return {
-        "accuracy": float(right.reshape(len(truth), -1).all(1).mean()),
-        "macro_f1": float(f1_score(truth, chosen, average="macro", zero_division=no)),
-        "log_loss": float(-np.log(np.maximum(_of_truth(truth, probabilities, bar), _LEAST)).mean()),
-        "calibration_error": calibration_error(_of_truth(chosen, probabilities, bar).ravel(), right.ravel()),
+        "examples": len(truth),
+        "right": int(right.reshape(len(truth), -1).all(1).sum()),
+        "both": (there & said).sum(0), "either": there.sum(0) + said.sum(0),
+        "decisions": right.size,
+        "nats": float(-np.log(np.maximum(_of_truth(truth, probabilities, bar), _LEAST)).sum(dtype=np.float64)),
+        "gaps": _gaps(sure, right.ravel(), BINS),
+    }  # fmt: skip
+
+
+def figures_of(counts: Mapping[str, Any], bar: float | None = None) -> dict[str, float]:
+    """`accuracy` (all labels of an example right), `macro_f1` over the classes that are there or were given (scikit-learn's rule;
+    where there may be several labels, over all), `log_loss` (nats; with several labels, the mean over them),
+    `calibration_error`."""
+    f1 = 2 * counts["both"] / np.maximum(counts["either"], 1)
+    return {
+        "accuracy": counts["right"] / counts["examples"],
+        "macro_f1": float(f1[counts["either"] > 0].mean() if bar is None else f1.mean()),
+        "log_loss": counts["nats"] / counts["decisions"],
+        "calibration_error": float(np.abs(counts["gaps"]).sum() / counts["decisions"]),
     }
+
+
+def figures(truth: NDArray[Any], probabilities: NDArray[Any], bar: float | None = None) -> dict[str, float]:
+    """The figures of answers that are all in memory."""
+    return figures_of(counts(truth, probabilities, bar), bar)
 
 
 def decided(probabilities: NDArray[Any], bar: float | None) -> NDArray[np.int64]:
@@ -40,19 +58,23 @@ def decided(probabilities: NDArray[Any], bar: float | None) -> NDArray[np.int64]
 def calibration_error(confidence: NDArray[Any], right: NDArray[Any], bins: int = BINS) -> float:
     """Expected calibration error: how far confidence and accuracy lie apart, in bins of equal width weighted by their examples
     (Guo et al. 2017)."""
+    return float(np.abs(_gaps(confidence, right, bins)).sum() / len(confidence))
+
+
+def _gaps(confidence: NDArray[Any], right: NDArray[Any], bins: int) -> NDArray[np.float64]:
+    """The sum over each bin's examples of confidence less what is right."""
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(which, weights=confidence.astype(np.float64) - right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    return np.bincount(which, weights=confidence.astype(np.float64) - right, minlength=bins).astype(np.float64)
 
 
-def report(truth: NDArray[Any], probabilities: NDArray[Any], names: Sequence[str], bar: float | None = None) -> str:
+def report(truth: NDArray[Any], chosen: NDArray[Any], names: Sequence[str]) -> str:
     """Precision, recall and F1 by class; below, where each example has one class, how often each was taken for each."""
     from sklearn.metrics import classification_report, confusion_matrix
 
     no: Any = 0
-    chosen, numbers = decided(probabilities, bar), list(range(len(names)))
+    numbers = list(range(len(names)))
     by_class = str(classification_report(truth, chosen, labels=numbers, target_names=list(names), digits=4, zero_division=no))
-    if bar is not None:
+    if truth.ndim == 2:
         return by_class.rstrip()
     return by_class + "\n" + _table(confusion_matrix(truth, chosen, labels=numbers), names)
 

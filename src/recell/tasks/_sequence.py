@@ -8,7 +8,6 @@ Training, early stopping, resuming, batching, saving and streaming follow.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recell.data.buckets import Buckets, Source, in_batches
+from recell.data.buckets import Buckets, Source, in_batches, in_windows
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.language.modifiers.named import named
 from recell.runtime.saved import CONFIG, TENSORS, SavedModel, tensors_bytes
-from recell.tasks._checks import check_flag, check_part
+from recell.tasks._checks import check_count, check_flag, check_part
 from recell.tasks._trained import METRICS, TrainedTask, arrays_of
 from recell.training import Loss
 from recell.training.metrics import read_records, records_bytes
@@ -34,7 +33,7 @@ Example_contra = TypeVar("Example_contra", contravariant=True)
 Item = TypeVar("Item")  # an example as numbers
 Batch = dict[str, Tensor]
 Answer = Any
-_CHUNK = 4096  # examples that `predict` reads at a time
+WINDOW = 1024  # examples that are read at a time where nobody waits for the first answer: like lengths meet in batches
 _FLAGS = ("kinds", "lowercase", "stream")  # options of most tasks
 
 
@@ -89,7 +88,7 @@ class SequenceLearner(Generic[Example, Item]):
     """A network and its buckets, as ``recell.training.Training`` wants them."""
 
     def __init__(self, task: SequenceTask[Example, Item], network: SequenceNetwork, codec: Codec[Example, Item],
-                 buckets: Buckets[Item], held: Sequence[Example]) -> None:
+                 buckets: Buckets[Item], held: Source[Example]) -> None:
         self.module: nn.Module = network
         self.unit = codec.unit
         self._task, self._network, self._codec, self._buckets, self._held = task, network, codec, buckets, held
@@ -149,8 +148,13 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         """A network with fresh weights."""
 
     @abstractmethod
-    def _figures(self, codec: Codec[Example, Item], examples: Sequence[Example], answers: Sequence[Answer]) -> dict[str, float]:
-        """The task's figures of answers (in the network's numbers) beside the truth."""
+    def _counts(self, codec: Codec[Example, Item], examples: Sequence[Example], answers: Sequence[Answer]) -> Mapping[str, Any]:
+        """What the figures are made of: sums over examples of their answers (in the network's numbers) beside the truth, numbers
+        or arrays; those of one window of the data are added to those of the next."""
+
+    @abstractmethod
+    def _figures(self, codec: Codec[Example, Item], counts: Mapping[str, Any]) -> dict[str, float]:
+        """The task's figures of such sums over all examples."""
 
     @abstractmethod
     def _main_figure(self, codec: Codec[Example, Item]) -> str:
@@ -174,7 +178,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         other data or options, KeyboardInterrupt after Ctrl-C, when the checkpoint is written.
         """
         cell, shown = self._check(), chosen(progress)
-        examples, held = self._split(self._labelled(data, labels), validation)
+        examples, held = self._split(self._kept(self._labelled(data, labels)), validation)
         codec = self._learn_codec(examples)
         items: Source[Item] = Encoded(examples, codec)
         if isinstance(examples, Sequence):
@@ -193,27 +197,31 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         self.steps_, self.stopped_early_ = outcome.step, outcome.stopped_early
         return self
 
-    def predict(self, data: Any) -> Any:
-        """An answer for every example, in order: a list, or for an iterator another one that reads as it is asked."""
+    def predict(self, data: Any, *, window: int | None = None) -> Any:
+        """An answer for every example, in order: a list, or for an iterator another one that reads as it is asked.
+
+        ``window`` examples are read and answered together: by default ``batch_size`` of an iterator, else 1024. The first answer
+        waits for so many: ``window=1`` where an iterator's examples come one by one.
+        """
         network, codec = self._fitted()
-        answers = self._predicted(network, codec, self._unlabelled(data))
-        return answers if isinstance(data, Iterator) else list(answers)
+        streams = isinstance(data, Iterator)
+        if window is None:
+            window = self.batch_size if streams else WINDOW
+        check_count("window", window)
+        answers = (answer for _, answer in self._predicted(network, codec, self._unlabelled(data), window))
+        return answers if streams else list(answers)
 
     def answers(self, path: str | Path) -> Iterator[tuple[str, Any]]:
         """Each example of a file without labels, as `_shown`, and the answer to it; read as it is asked."""
         network, codec = self._fitted()
-        asked, examples = itertools.tee(self._unlabelled(Path(path)))
-        found = self._predicted(network, codec, examples)
-        return ((self._shown(example), answer) for answer, example in zip(found, asked, strict=True))
+        found = self._predicted(network, codec, self._unlabelled(Path(path)), WINDOW)
+        return ((self._shown(example), answer) for example, answer in found)
 
     def evaluate(self, data: Any, labels: Any = None) -> dict[str, float]:
-        """The task's figures on a file, or on examples and their labels."""
+        """The task's figures on a file, which may be larger than memory, or on examples and their labels."""
         network, codec = self._fitted()
-        examples = list(self._labelled(data, labels))
-        if not examples:
-            raise DataError("there is nothing to measure; came no example")
         with self._thread_count():
-            return self._measure(network, codec, examples)
+            return self._measure(network, codec, self._labelled(data, labels))
 
     def score(self, data: Any, labels: Any = None) -> float:
         """The task's main figure, the higher the better (minus the loss): what scikit-learn's searches compare."""
@@ -226,21 +234,34 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
 
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(two_d_array=False))
 
-    def _predicted(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example]) -> Iterator[Any]:
-        rest = iter(examples)
-        while chunk := list(itertools.islice(rest, _CHUNK)):
+    def _predicted(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example],
+                   window: int) -> Iterator[tuple[Example, Any]]:  # fmt: skip
+        for part in in_windows(examples, window):
             with self._thread_count():
-                answers, _ = self._answers(network, codec, chunk, labelled=False)
-            for example, answer in zip(chunk, answers, strict=True):
-                yield self._readable(codec, example, answer)
+                answers, _, _ = self._answers(network, codec, part, labelled=False)
+            for example, answer in zip(part, answers, strict=True):
+                yield example, self._readable(codec, example, answer)
 
-    def _measure(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Sequence[Example]) -> dict[str, float]:
-        answers, loss = self._answers(network, codec, examples, labelled=True)
-        return {"loss": loss, **self._figures(codec, examples, answers)}
+    def _measure(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example]) -> dict[str, float]:
+        """The loss and the figures; of the examples, one window at a time is in memory."""
+        sums, total, count = dict[str, Any](), 0.0, 0
+        for part, answers, loss, weight in self._answered(network, codec, examples):
+            total, count = total + loss, count + weight
+            for name, number in self._counts(codec, part, answers).items():
+                sums[name] = sums[name] + number if name in sums else number
+        if not sums:
+            raise DataError("there is nothing to measure; came no example")
+        return {"loss": total / max(count, 1), **self._figures(codec, sums)}
+
+    def _answered(self, network: SequenceNetwork, codec: Codec[Example, Item],
+                  examples: Iterable[Example]) -> Iterator[tuple[list[Example], list[Answer], float, int]]:  # fmt: skip
+        """Labelled examples, a window at a time, with what `_answers` says of it."""
+        for part in in_windows(examples, WINDOW):
+            yield part, *self._answers(network, codec, part, labelled=True)
 
     def _answers(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Sequence[Example], *,
-                 labelled: bool) -> tuple[list[Answer], float]:
-        """An answer for each example, in order, and the mean loss where there are labels."""
+                 labelled: bool) -> tuple[list[Answer], float, int]:  # fmt: skip
+        """An answer for each example, in order; where there are labels, the loss of all together, and of how many."""
         was_training = network.training
         network.eval()
         items = [codec.encode(example, labelled=labelled) for example in examples]
@@ -255,23 +276,23 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
                     loss = network.loss(batch)
                     total, count = total + loss.mean.item() * loss.count, count + loss.count
         network.train(was_training)
-        return answers, total / max(count, 1)
-
-    def _kept(self, source: Iterable[Example]) -> Source[Example]:
-        """What a file holds: read anew each time with the option ``stream``, else a list."""
-        return source if getattr(self, "stream", False) and hasattr(source, "__len__") else list(source)  # type: ignore[return-value]
+        return answers, total, count
 
     def _shown(self, example: Example) -> str:
         """An example in a line, for people: a task says here its text, or the place that it came from."""
         return str(example)
 
-    def _split(self, examples: Source[Example], validation: Any) -> tuple[Source[Example], Sequence[Example]]:
+    def _kept(self, source: Source[Example]) -> Source[Example]:
+        """What is trained on: a file is read anew each time with the option ``stream``, else once into a list."""
+        return source if isinstance(source, Sequence) or getattr(self, "stream", False) else list(source)
+
+    def _split(self, examples: Source[Example], validation: Any) -> tuple[Source[Example], Source[Example]]:
         """The examples to train on, and those held out."""
         if not len(examples):
             raise DataError("there is nothing to train on; came no example")
         if validation is not None:
             data, labels = validation if isinstance(validation, tuple) else (validation, None)
-            return examples, list(self._labelled(data, labels))
+            return examples, self._kept(self._labelled(data, labels))
         if not self.validation_fraction:
             return examples, []
         if not isinstance(examples, Sequence):

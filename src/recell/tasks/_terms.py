@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -58,21 +58,37 @@ def _spans(probabilities: Array, length: int) -> Iterable[tuple[int, int, float]
         yield start, start + length, float(probabilities[start])
 
 
-def figures(documents: Sequence[Document], truth: Sequence[Set[Span]], found: Sequence[Found]) -> dict[str, float]:
+def counts(documents: Sequence[Document], truth: Sequence[Set[Span]], found: Sequence[Found]) -> dict[str, Any]:
+    """The sums over texts that `figures` are made of."""
+    places = [{span[:2] for span in spans} for spans in truth]
+    rows = list(zip(documents, truth, found, strict=True))
+    best = {f"f1_at_{k}": sum(f1_at(k, *row) for row in rows) for k in AT}
+    boundary = sizes(places, [{span[:2] for span in spans} for spans in found])
+    return {"boundary": boundary, "typed": sizes(truth, [set(spans) for spans in found]), "texts": len(rows), **best}
+
+
+def figures(counts: Mapping[str, Any]) -> dict[str, float]:
     """`precision`, `recall` and `boundary_f1` of places, `typed_f1` of places with kinds, both over all texts together;
     `f1_at_5` and `f1_at_10`, the means over texts of `f1_at`."""
-    places = [{span[:2] for span in spans} for spans in truth]
-    precision, recall, boundary = scores(places, [{span[:2] for span in spans} for spans in found])
-    typed = scores(truth, [set(spans) for spans in found])[2]
-    rows = list(zip(documents, truth, found, strict=True))
-    best = {f"f1_at_{k}": sum(f1_at(k, *row) for row in rows) / len(rows) for k in AT}
+    precision, recall, boundary = scores_of(*counts["boundary"].tolist())
+    best = {f"f1_at_{k}": counts[f"f1_at_{k}"] / counts["texts"] for k in AT}
+    typed = scores_of(*counts["typed"].tolist())[2]
     return {"boundary_f1": boundary, "precision": precision, "recall": recall, "typed_f1": typed, **best}
 
 
 def scores(truth: Iterable[Set[Any]], found: Iterable[Set[Any]]) -> tuple[float, float, float]:
-    """Precision, recall and F1 of sets, counted over all of them together; 1 where nothing was there and nothing found."""
-    pairs = list(zip(truth, found, strict=True))
-    right, there, came = (sum(counts) for counts in zip(*((len(a & b), len(a), len(b)) for a, b in pairs), strict=True))
+    """Precision, recall and F1 of sets, counted over all of them together."""
+    return scores_of(*sizes(truth, found).tolist())
+
+
+def sizes(truth: Iterable[Set[Any]], found: Iterable[Set[Any]]) -> NDArray[np.int64]:
+    """How many members of the sets are in both, were there, and came: (3,)."""
+    rows = [(len(a & b), len(a), len(b)) for a, b in zip(truth, found, strict=True)]
+    return np.array(rows, np.int64).reshape(-1, 3).sum(0)
+
+
+def scores_of(right: int, there: int, came: int) -> tuple[float, float, float]:
+    """Precision, recall and F1 of such sizes; 1 where nothing was there and nothing found."""
     if not there and not came:
         return 1.0, 1.0, 1.0
     return right / max(came, 1), right / max(there, 1), 2 * right / (there + came)

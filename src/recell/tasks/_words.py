@@ -190,10 +190,10 @@ class WordOptions(VectorOptions):
             if getattr(self, name) != 0:
                 check_count(name, getattr(self, name))
 
-    def _word_table(self, spoken: Sequence[Sequence[str]]) -> WordTable:
-        """The vocabularies; words with a pretrained vector are kept, however rare."""
-        lowered = {word.lower() if self.lowercase else word for words in spoken for word in words}
-        self._learn_vectors(lowered, "word_size")
+    def _word_table(self, spoken: Iterable[Sequence[str]]) -> WordTable:
+        """The vocabularies of sentences that are read again and again; words with a pretrained vector are kept, however rare."""
+        looked_up = () if self.vectors is None else spoken
+        self._learn_vectors({word.lower() if self.lowercase else word for words in looked_up for word in words}, "word_size")
         return WordTable.learn(spoken, minimum_count=self.minimum_count, lowercase=self.lowercase, known=self._vectors,
                                trigrams=self.trigram_size > 0, shapes=self.shape_size > 0)
 

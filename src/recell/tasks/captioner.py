@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recell.data.batching import IGNORED
+from recell.data.buckets import in_windows
 from recell.data.captions import Captioned, CaptionFile, captioned_of, uncaptioned_of
 from recell.data.drawing import generator_of
 from recell.data.vocabulary import END, PADDING, START, UNKNOWN, Level, Vocabulary, checked_level, tokenize
@@ -299,11 +300,13 @@ class Captioner(SequenceTask[Captioned, Item]):
     def report(self, data: Any, labels: Any = None) -> str:
         """The mistakes that are made most often: the true caption, what was written, and how often."""
         network, codec = self._decoder()
-        examples = list(self._labelled(data, labels))
+        mistakes = Counter[tuple[str, str]]()
         with self._thread_count():
-            answers, _ = self._answers(network, codec, examples, labelled=True)
-        pairs = ((str(example.text), codec.vocabulary.decode(row)) for example, row in zip(examples, answers, strict=True))
-        wrong = Counter((truth, said) for truth, said in pairs if truth != said).most_common(_SHOWN)
+            for examples, answers, *_ in self._answered(network, codec, self._labelled(data, labels)):
+                said = [codec.vocabulary.decode(row) for row in answers]
+                pairs = ((str(example.text), written) for example, written in zip(examples, said, strict=True))
+                mistakes.update((truth, written) for truth, written in pairs if truth != written)
+        wrong = mistakes.most_common(_SHOWN)
         rows = [("true", "written", "times"), *((truth, said, str(times)) for (truth, said), times in wrong)]
         widths = [max(len(row[place]) for row in rows) for place in range(2)]
         shown = [f"{truth:<{widths[0]}}  {said:<{widths[1]}}  {times:>5}" for truth, said, times in rows]
@@ -312,11 +315,11 @@ class Captioner(SequenceTask[Captioned, Item]):
     def _asked(self, data: Any, ask: Any) -> list[Any]:
         network, codec = self._decoder()
         network.eval()
-        items = [codec.encode(example, labelled=False) for example in self._unlabelled(data)]
         found = list[Any]()
         with self._thread_count(), torch.no_grad():
-            for first in range(0, len(items), _ASKED):
-                found += ask(placed(codec.batch(items[first : first + _ASKED]), network)["values"])
+            for examples in in_windows(self._unlabelled(data), _ASKED):
+                items = [codec.encode(example, labelled=False) for example in examples]
+                found += ask(placed(codec.batch(items), network)["values"])
         return found
 
     def _decoder(self) -> tuple[CaptionNetwork, CaptionCodec]:
@@ -338,7 +341,7 @@ class Captioner(SequenceTask[Captioned, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Captioned]:
         if isinstance(data, (str, Path)):
-            return self._kept(CaptionFile(data, names=self.names))
+            return CaptionFile(data, names=self.names)
         return captioned_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Captioned]:
@@ -366,14 +369,17 @@ class Captioner(SequenceTask[Captioned, Item]):
     def _main_figure(self, codec: Any) -> str:
         return "loss"
 
-    def _figures(self, codec: Any, examples: Sequence[Captioned], answers: Sequence[tuple[int, ...]]) -> dict[str, float]:
-        """The share of captions that are right to the last symbol, and the edits that turn the answers into the true captions,
-        as a part of their symbols."""
+    def _counts(self, codec: Any, examples: Sequence[Captioned], answers: Sequence[tuple[int, ...]]) -> dict[str, Any]:
+        """Captions, those right to the last symbol, symbols, and the edits that turn the answers into the true captions."""
         truth = [tuple(codec.symbols(example).tolist()) for example in examples]
         right = sum(a == b for a, b in zip(truth, answers, strict=True))
         edits = sum(edit_distance(a, b) for a, b in zip(truth, answers, strict=True))
+        return {"right": right, "captions": len(truth), "edits": edits, "symbols": sum(map(len, truth))}
+
+    def _figures(self, codec: Any, counts: Mapping[str, Any]) -> dict[str, float]:
+        """The share of captions that are right to the last symbol, and the edits as a part of the true symbols."""
         rate = "character_error_rate" if self.level == "characters" else "word_error_rate"
-        return {"exact_match": right / len(truth), rate: edits / sum(map(len, truth))}
+        return {"exact_match": counts["right"] / counts["captions"], rate: counts["edits"] / counts["symbols"]}
 
     def _readable(self, codec: Any, example: Captioned, answer: tuple[int, ...]) -> str:
         return codec.vocabulary.decode(answer)

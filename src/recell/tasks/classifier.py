@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recell.data.buckets import in_batches
+from recell.data.buckets import in_batches, in_windows
 from recell.data.labelled import Label, Labelled, LabelledFile, Labels, labelled_of, unlabelled_of
 from recell.data.vocabulary import tokenize
 from recell.errors import DataError, ModelError, RecellError, message, unknown
@@ -26,7 +26,7 @@ from recell.tasks._classes import Answer, ClassCodec, ClassNetwork, Item, check_
 from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, TokenFeatures, reader_of
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._pooling import POOLINGS
-from recell.tasks._sequence import SequenceTask, Source, placed
+from recell.tasks._sequence import WINDOW, SequenceTask, Source, placed
 from recell.tasks._vectors import VectorOptions, put_vectors
 from recell.training.loop import check_number
 
@@ -110,10 +110,10 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         """The classes, in the order of `predict_proba`'s columns."""
         return np.array(self._fitted()[1].classes)  # type: ignore[attr-defined]
 
-    def predict(self, data: Any) -> Any:
-        """An answer for every example, in the form in which labels were given: a list, an array (N, labels) of 0 and 1; for an
-        iterator another one that reads as it is asked."""
-        answers, codec = super().predict(data), self._fitted()[1]
+    def predict(self, data: Any, *, window: int | None = None) -> Any:
+        """An answer for every example, in the form in which labels were given: a list, or an array (N, labels) of 0 and 1; for an
+        iterator another one that reads as it is asked, ``window`` examples at a time (as of every task: ``batch_size``)."""
+        answers, codec = super().predict(data, window=window), self._fitted()[1]
         assert isinstance(codec, ClassCodec)
         return np.array(answers).reshape(-1, codec.columns) if codec.columns and isinstance(answers, list) else answers
 
@@ -147,12 +147,16 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def report(self, data: Any, labels: Any = None) -> str:
         """Precision, recall and F1 of every class, and the table of confusions where each example has one class."""
-        _, codec = self._fitted()
-        examples = list(self._labelled(data, labels))
-        truth = truth_of(codec, examples)
+        network, codec = self._fitted()
+        truths, chosen = list[NDArray[Any]](), list[NDArray[Any]]()  # small beside the examples, which are not kept
         with self._thread_count():
-            answers, _ = self._answers(*self._fitted(), examples, labelled=True)
-        return _scores.report(truth, np.array(answers), [str(name) for name in self.classes_], self._bar(codec))
+            for examples, answers, *_ in self._answered(network, codec, self._labelled(data, labels)):
+                truths.append(truth_of(codec, examples).astype(np.int32))
+                chosen.append(_scores.decided(np.array(answers), self._bar(codec)).astype(np.int32))
+        if not truths:
+            raise DataError("there is nothing to measure; came no example")
+        names = [str(name) for name in self.classes_]
+        return _scores.report(np.concatenate(truths), np.concatenate(chosen), names)
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags
@@ -178,22 +182,23 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Labelled]:
         if isinstance(data, (str, Path)):
-            return self._kept(LabelledFile(data, separator=self.label_separator))
+            return LabelledFile(data, separator=self.label_separator)
         return labelled_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Labelled]:
         return LabelledFile(data, labelled=False) if isinstance(data, (str, Path)) else unlabelled_of(data)
 
-    def _split(self, examples: Source[Labelled], validation: Any) -> tuple[Source[Labelled], Sequence[Labelled]]:
+    def _split(self, examples: Source[Labelled], validation: Any) -> tuple[Source[Labelled], Source[Labelled]]:
         """As of every task, but an example whose label no other has is learnt from, not held out."""
         learnt, held = super()._split(examples, validation)
         seen = {name for example in learnt for name in (*names_of(example.label), *range(example.columns))}
-        strange = [example for example in held if not seen.issuperset(names_of(example.label))]
-        if not strange:
-            return learnt, held
+        foreign = (example for example in held if not seen.issuperset(names_of(example.label)))
         if validation is not None:
-            came = str(strange[0].label)
-            raise DataError(f"{strange[0].where}: " + unknown("label in the training data", came, map(str, seen)))
+            for example in foreign:
+                raise DataError(f"{example.where}: " + unknown("label in the training data", str(example.label), map(str, seen)))
+            return learnt, held
+        if not (strange := list(foreign)):
+            return learnt, held
         return [*learnt, *strange], [example for example in held if example not in strange]
 
     def _learn_codec(self, examples: Source[Labelled]) -> ClassCodec:
@@ -270,9 +275,13 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
     def _main_figure(self, codec: Any) -> str:
         return "macro_f1" if codec.several else "accuracy"
 
-    def _figures(self, codec: Any, examples: Sequence[Labelled], answers: Sequence[Answer]) -> dict[str, float]:
+    def _counts(self, codec: Any, examples: Sequence[Labelled], answers: Sequence[Answer]) -> dict[str, Any]:
+        """Of each class, and of each bin of confidence (`_scores.counts`)."""
+        return _scores.counts(truth_of(codec, examples), np.array(answers), self._bar(codec))
+
+    def _figures(self, codec: Any, counts: Mapping[str, Any]) -> dict[str, float]:
         """Accuracy (all labels of an example right), macro F1, log loss, expected calibration error."""
-        return _scores.figures(truth_of(codec, examples), np.array(answers), self._bar(codec))
+        return _scores.figures_of(counts, self._bar(codec))
 
     def _bar(self, codec: Any) -> float | None:
         return self.threshold if codec.several else None
@@ -291,12 +300,14 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         """What `ask` says of each row of a batch, in the order of the examples."""
         network, codec = self._fitted()
         network.eval()
-        items = [codec.encode(example, labelled=False) for example in self._unlabelled(data)]
-        answers: list[Any] = [None] * len(items)
-        with self._thread_count(), torch.no_grad():
-            for places, part in in_batches(items, codec.length, max(self.batch_size, 64)):
-                for place, answer in zip(places, ask(placed(codec.batch(part), network)), strict=True):
-                    answers[place] = answer
+        answers = list[Any]()
+        for window in in_windows(self._unlabelled(data), WINDOW):
+            items = [codec.encode(example, labelled=False) for example in window]
+            answers += [None] * len(items)
+            with self._thread_count(), torch.no_grad():
+                for places, part in in_batches(items, codec.length, max(self.batch_size, 64)):
+                    for place, answer in zip(places, ask(placed(codec.batch(part), network)), strict=True):
+                        answers[place - len(items)] = answer
         return answers
 
 

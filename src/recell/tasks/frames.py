@@ -227,10 +227,13 @@ class Frames(SequenceTask[Piece, Item]):
     def _labelled(self, data: Any, labels: Any) -> Source[Piece]:
         if labels is not None:
             raise DataError(message("frames are their own labels", came="labels beside them", write="the sequences alone"))
-        return self._kept(self._unlabelled(data))
+        return self._file(data) if isinstance(data, (str, Path)) else list(sequences_of(data))
 
     def _unlabelled(self, data: Any) -> Iterable[Piece]:
-        return FrameFile(data, keys=self.keys) if isinstance(data, (str, Path)) else sequences_of(data)
+        return self._file(data) if isinstance(data, (str, Path)) else sequences_of(data)
+
+    def _file(self, path: str | Path) -> FrameFile:
+        return FrameFile(path, keys=self.keys)
 
     def _learn_codec(self, examples: Source[Piece]) -> FrameCodec:
         return FrameCodec.learn(self.values, examples)
@@ -248,21 +251,29 @@ class Frames(SequenceTask[Piece, Item]):
     def _main_figure(self, codec: Any) -> str:
         return "loss"
 
-    def _figures(self, codec: Any, examples: Sequence[Piece], answers: Sequence[Values]) -> dict[str, float]:
-        """Nats per foretold frame; for binary frames, the share of the keys that sound or are foretold that are both
-        (frame accuracy, Bay et al. 2009), for real ones the root mean square error."""
+    def _counts(self, codec: Any, examples: Sequence[Piece], answers: Sequence[Values]) -> dict[str, Any]:
+        """Nats and steps; of binary frames the keys that sound and are foretold, and those that do either; of real ones the
+        squared error."""
         steps = sum(len(said) - 1 for said in answers)
         pairs = [(said[:-1], piece.frames[1:]) for said, piece in zip(answers, examples, strict=True)]
         if codec.kind == "binary":
             nats = sum(np.logaddexp(0, np.where(truth > 0, -said, said), dtype=np.float64).sum() for said, truth in pairs)
             both = sum(((said > 0) & (truth > 0)).sum() for said, truth in pairs)
             either = sum(((said > 0) | (truth > 0)).sum() for said, truth in pairs)
-            return {"nll_per_step": float(nats / steps), "frame_accuracy": float(both / max(either, 1))}
+            return {"nats": nats, "steps": steps, "both": both, "either": either}
         parts = [(_in_units(codec, said), truth.astype(np.float64)) for said, truth in pairs]
         nats = sum((((truth - mean) / deviation) ** 2 / 2 + np.log(deviation * math.sqrt(2 * math.pi))).sum()
                    for (mean, deviation), truth in parts)
         square = sum(((truth - mean) ** 2).sum() for (mean, _), truth in parts)
-        return {"nll_per_step": float(nats / steps), "rmse": math.sqrt(square / (steps * codec.width))}
+        return {"nats": nats, "steps": steps, "square": square}
+
+    def _figures(self, codec: Any, counts: Mapping[str, Any]) -> dict[str, float]:
+        """Nats per foretold frame; for binary frames, the share of the keys that sound or are foretold that are both
+        (frame accuracy, Bay et al. 2009), for real ones the root mean square error."""
+        nll = {"nll_per_step": float(counts["nats"] / counts["steps"])}
+        if codec.kind == "binary":
+            return nll | {"frame_accuracy": float(counts["both"] / max(counts["either"], 1))}
+        return nll | {"rmse": math.sqrt(counts["square"] / (counts["steps"] * codec.width))}
 
     def _readable(self, codec: Any, example: Piece, answer: Values) -> Values:
         """The frame expected after the last, (C,): probabilities, or the mean."""

@@ -6,7 +6,7 @@ Extraction as tagging: words, a recurrent network in both directions, a conditio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,9 +37,9 @@ from recell.tasks import tagger
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
-from recell.tasks._terms import figures, likely, table
+from recell.tasks._terms import counts, figures, likely, table
 from recell.tasks._words import WordOptions
-from recell.tasks.tagger import TagCodec, TagNetwork
+from recell.tasks.tagger import Spoken, TagCodec, TagNetwork
 from recell.training import Loss
 from recell.training.loop import check_number
 
@@ -217,7 +217,7 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         network, codec = self._fitted()
         examples = list(self._labelled(data, labels))
         with self._thread_count():
-            answers, _ = self._answers(network, codec, examples, labelled=False)
+            answers, *_ = self._answers(network, codec, examples, labelled=False)
         counts: Counts = counted(examples)
         said = f"{counts.spans} marks, {counts.moved} moved to words' edges, {counts.lost} overlap others: no tags for them"
         truth, found = self._beside(codec, examples, answers)
@@ -235,7 +235,7 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Document]:
         if isinstance(data, (str, Path)):
-            return self._kept(DocumentFile(data))
+            return DocumentFile(data)
         return documents_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Document]:
@@ -246,9 +246,7 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         if not kinds:
             raise DataError(f"no term is marked in {len(examples)} text(s); mark some to learn from")
         tags = ["O", *(f"{letter}-{kind}" for kind in kinds for letter in self.scheme.upper() if letter != "O")]
-        words = (sentence.words for example in examples for sentence in parted(example, "paragraphs", kinds=True, labelled=False))
-        spoken = [row for row in words if isinstance(row, tuple)]
-        tagging = TagCodec(self._word_table(spoken), 0, tags, self.scheme, [])
+        tagging = TagCodec(self._word_table(Spoken(Paragraphs(examples))), 0, tags, self.scheme, [])
         return KeyTermCodec(tagging, kinds=self.kinds, level=self.level)
 
     def _codec_of(self, described: Mapping[str, Any]) -> KeyTermCodec:
@@ -268,10 +266,14 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
     def _main_figure(self, codec: Any) -> str:
         return "boundary_f1"
 
-    def _figures(self, codec: Any, examples: Sequence[Document], answers: Sequence[Answer]) -> dict[str, float]:
-        """Of places, of places with kinds, and of the surest strings (`_terms.figures`)."""
+    def _counts(self, codec: Any, examples: Sequence[Document], answers: Sequence[Answer]) -> dict[str, Any]:
+        """Of places, of places with kinds, and of the surest strings (`_terms.counts`)."""
         truth, found = self._beside(codec, examples, answers)
-        return figures(examples, truth, found)
+        return counts(examples, truth, found)
+
+    def _figures(self, codec: Any, counts: Mapping[str, Any]) -> dict[str, float]:
+        """Precision, recall and F1 (`_terms.figures`)."""
+        return figures(counts)
 
     def _beside(self, codec: Any, examples: Sequence[Document], answers: Sequence[Answer]) -> Any:
         """The marked terms and the found ones of each text; where kinds were not learnt, all are of the one kind."""
@@ -287,6 +289,17 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
 
     def _shown(self, example: Document) -> str:
         return example.text.strip()
+
+
+class Paragraphs:
+    """The sentences of documents, read anew each time."""
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        self._documents = documents
+
+    def __iter__(self) -> Iterator[Sentence]:
+        for document in self._documents:
+            yield from parted(document, "paragraphs", kinds=True, labelled=False)
 
 
 def _kinds(codec: Any) -> list[str]:

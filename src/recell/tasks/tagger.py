@@ -6,7 +6,7 @@ al. 2016; with an intent beside the slots: Liu and Lane 2016).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -229,7 +229,7 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Sentence]:
         if isinstance(data, (str, Path)):
-            return self._kept(SentenceFile(data))
+            return SentenceFile(data)
         return sentences_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Sentence]:
@@ -245,8 +245,7 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         if marks_spans(tags):
             kinds = sorted({tag[2:] for tag in tags if tag != "O"})
             tags, scheme = dict.fromkeys(["O", *(f"{letter}-{kind}" for kind in kinds for letter in "BIES")]), "bioes"
-        spoken = [example.words for example in examples if isinstance(example.words, tuple)]
-        table = None if features else self._word_table(spoken)
+        table = None if features else self._word_table(Spoken(examples))
         return TagCodec(table, features, list(tags) if scheme == "bioes" else sorted(tags), scheme, sorted(intents))
 
     def _codec_of(self, described: Mapping[str, Any]) -> TagCodec:
@@ -259,21 +258,29 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
     def _main_figure(self, codec: Any) -> str:
         return "slot_f1" if codec.scheme == "bioes" else "tag_accuracy"
 
-    def _figures(self, codec: Any, examples: Sequence[Sentence], answers: Sequence[Answer]) -> dict[str, float]:
-        """Strict entity F1 (seqeval), whole sentences (tags, and the intent where there is one), tags, intents."""
+    def _counts(self, codec: Any, examples: Sequence[Sentence], answers: Sequence[Answer]) -> dict[str, Any]:
+        """Words, tags, sentences and intents that are right, and spans by seqeval's rule."""
         truth = [to_bio(example.tags or ()) if codec.scheme == "bioes" else list(example.tags or ()) for example in examples]
         found = [codec.names(path) for path, _ in answers]
         right = [a == b for a, b in zip(truth, found, strict=True)]
-        words = sum(len(tags) for tags in truth)
         same = sum(a == b for row, other in zip(truth, found, strict=True) for a, b in zip(row, other, strict=True))
-        figures = {"tag_accuracy": same / words}
+        counts: dict[str, Any] = {"tags": same, "words": sum(map(len, truth)), "sentences": len(truth)}
         if codec.scheme == "bioes":
-            figures["slot_f1"] = strict_f1(truth, found)
+            counts["spans"] = strict_spans(truth, found)
         if codec.intents:
             intents = [e.intent == codec.intents[answer[1] or 0] for e, answer in zip(examples, answers, strict=True)]
-            figures["intent_accuracy"] = float(np.mean(intents))
+            counts["intents"] = sum(intents)
             right = [a and b for a, b in zip(right, intents, strict=True)]
-        return figures | {"sentence_accuracy": float(np.mean(right))}
+        return counts | {"right": sum(right)}
+
+    def _figures(self, codec: Any, counts: Mapping[str, Any]) -> dict[str, float]:
+        """Strict entity F1 (seqeval), whole sentences (tags, and the intent where there is one), tags, intents."""
+        figures = {"tag_accuracy": counts["tags"] / counts["words"]}
+        if codec.scheme == "bioes":
+            figures["slot_f1"] = f1_of(*counts["spans"].tolist())
+        if codec.intents:
+            figures["intent_accuracy"] = counts["intents"] / counts["sentences"]
+        return figures | {"sentence_accuracy": counts["right"] / counts["sentences"]}
 
     def _readable(self, codec: Any, example: Sentence, answer: Answer) -> Any:
         """The tags, or (tags, intent) where intents were learnt: the form in which labels are given."""
@@ -285,16 +292,28 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         return " ".join(example.words) if isinstance(example.words, tuple) else example.where
 
 
-def strict_f1(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> float:
-    """F1 of whole spans with their kinds, both ends right: seqeval's strict mode on BIO (IOB2) tags."""
-    from seqeval.metrics import f1_score
-    from seqeval.scheme import IOB2
+class Spoken:
+    """The words of sentences, read anew each time."""
 
-    if not any(tag != "O" for row in (*truth, *found) for tag in row):
-        return 1.0  # nothing was there, and nothing was found
-    rows: Any = list(map(list, truth)), list(map(list, found))
-    never: Any = 0  # what seqeval counts where a kind is never found, or was never there
-    return float(f1_score(*rows, mode="strict", scheme=IOB2, zero_division=never))  # pyright: ignore[reportArgumentType]
+    def __init__(self, sentences: Iterable[Sentence]) -> None:
+        self._sentences = sentences
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return (sentence.words for sentence in self._sentences if isinstance(sentence.words, tuple))
+
+
+def strict_spans(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """How many spans were found with their kinds and both ends right, were there, and were found: (3,), by seqeval's strict mode
+    on BIO (IOB2) tags."""
+    from seqeval.scheme import IOB2, Entities
+
+    there, came = ({span for row in Entities(list(map(list, rows)), IOB2).entities for span in row} for rows in (truth, found))
+    return np.array([len(there & came), len(there), len(came)])
+
+
+def f1_of(right: int, there: int, came: int) -> float:
+    """F1 of such counts; 1 where nothing was there and nothing found."""
+    return 2 * right / (there + came) if there or came else 1.0
 
 
 def _highest(y: Tensor, lengths: Tensor) -> Tensor:
