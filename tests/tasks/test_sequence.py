@@ -76,7 +76,7 @@ class SignNetwork(SequenceNetwork):
 class Sign(SequenceTask):
     def __init__(self, *, cell="GRU", hidden_size=8, num_layers=1, sizes=None, dropout=0.1, modifiers=(), batch_size=16,
                  steps=None, epochs=None, optimizer="adamw", learning_rate=0.01, validation_fraction=0.2, patience=None,
-                 plan=None, seed=0, threads=1, device="cpu", backend="auto") -> None:  # fmt: skip
+                 plan=None, seed=0, threads=1, device="cpu", backend="auto", stream=False) -> None:  # fmt: skip
         for name, value in list(locals().items()):
             if name not in ("self", "__class__"):
                 setattr(self, name, value)
@@ -306,10 +306,10 @@ class Reread:
 
 def test_a_source_read_anew_trains_too() -> None:
     x, y = data()
-    task = Sign(epochs=12, validation_fraction=0).fit(Reread(x, y), progress=False)
+    task = Sign(epochs=12, validation_fraction=0, stream=True).fit(Reread(x, y), progress=False)
     assert task.evaluate(*data(200, seed=9))["accuracy"] > 0.9
     with pytest.raises(RecellError, match="validation"):
-        Sign().fit(Reread(x, y), progress=False)
+        Sign(stream=True).fit(Reread(x, y), progress=False)
 
 
 def test_what_cannot_be_is_refused() -> None:
