@@ -22,8 +22,10 @@ def test_lines_with_a_tab(tmp_path: Path) -> None:
     assert len(LabelledFile(path)) == 2
     path.write_text("a line\nanother\n", encoding="utf-8")
     assert seen(LabelledFile(path, labelled=False)) == [("a line", None), ("another", None)]
-    with pytest.raises(DataError, match="line 1 has no label"):
-        list(LabelledFile(path))
+    for text, line in (("a line\nanother\n", 1), ("good\tfine\n\tgood\n", 2), ("good\tfine\n \tgood\n", 2)):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(DataError, match=f"line {line} has no label"):
+            list(LabelledFile(path))
 
 
 def test_a_file_for_each_class(tmp_path: Path) -> None:

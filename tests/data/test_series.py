@@ -39,6 +39,7 @@ def test_a_file_without_classes(tmp_path) -> None:
         (HEADER + "1,2:2,3:a\n1,2:a\n", "line 7 has 1 channels; write 2"),
         (HEADER + "1,2:2:a\n", "line 6 has channels of different lengths"),
         (HEADER + "1,2:2,1:\n", "line 6 has no class"),
+        (HEADER + "1,2:2,1:A\n1,2:2,1:c\n", "there is no class that @classLabel names of this name; came 'c'; write a or b"),
         ("@timestamps true\n@data\n", "time stamps"),
         ("1,2:a\n", "line 1 is neither a comment nor an @ line"),
         ("@dimensions two\n@data\n1:a\n", "@dimensions is a whole number"),

@@ -79,7 +79,11 @@ def test_vectors_are_of_words(tmp_path: Path) -> None:
         Classifier(vectors=str(path)).fit([np.ones((3, 2)), np.zeros((4, 2))] * 4, ["a", "b"] * 4, progress=False)
     with pytest.raises(DataError, match="cannot be read"):
         fitted(Classifier, tmp_path / "none.txt")
-    (tmp_path / "odd.txt").write_text("rome 1 2 x 4 5\n")
+    for wrong, said in (("x", "holds what is no number; came 'x'"), ("nan", "value that is no number"), ("1e39", "too large")):
+        (tmp_path / "odd.txt").write_text(f"oslo 1 2 3 4 5\nrome 1 2 {wrong} 4 5\n")
+        with pytest.raises(DataError, match=rf"odd\.txt, line 2 .*{said}"):
+            read_vectors(tmp_path / "odd.txt", ["rome"], 5, "word_size")
+    (tmp_path / "odd.txt").write_bytes(b"r\xffme 1 2 3 4 5\n")
     with pytest.raises(DataError, match="is no file of word vectors"):
         read_vectors(tmp_path / "odd.txt", ["rome"], 5, "word_size")
 

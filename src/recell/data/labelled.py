@@ -207,7 +207,7 @@ def _images(path: Path, labelled: bool) -> Iterator[Labelled]:
 def _tabbed(path: Path, labelled: bool) -> Iterator[Labelled]:
     for number, line in enumerate(read_lines(path), 1):
         label, tab, text = line.partition("\t")
-        if labelled and not tab:
+        if labelled and not (tab and label.strip()):
             said = f"{path}, line {number} has no label"
             raise DataError(message(said, came=f"{line!r:.40}", write="a label, a tab and a text"))
         yield Labelled(text if tab else line, label if tab else None, f"{path}, line {number}")

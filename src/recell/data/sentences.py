@@ -173,6 +173,8 @@ def _snips(folder: Path, labelled: bool) -> Iterator[Sentence]:
         where = f"{files[0]}, line {number}"
         if labelled:
             words, tags, intent = lines
+            if not intent.strip():
+                raise DataError(message(f"{files[2]}, line {number} has no intent", write="one for each sentence"))
             yield Sentence(tuple(words.split()), tuple(tags.split()), intent.strip(), where)
         else:
             yield Sentence(tuple(lines[0].split()), where=where)

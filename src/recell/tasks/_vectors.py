@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from recell.data.numbers import check_finite
 from recell.data.vocabulary import Vocabulary
 from recell.errors import DataError, message
 
@@ -55,9 +56,18 @@ def read_vectors(path: str | Path, words: Iterable[str], size: int, option: str)
                     said = f"{path}, line {number} has a vector of {len(values)} numbers, and the words have {size}"
                     raise DataError(message(said, write=f"{option}={len(values)}"))
                 if word in wanted:
-                    found[word] = np.array(values, np.float32)
+                    found[word] = _numbers(values, f"{path}, line {number}")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} is no file of word vectors: {error}".split("\n")[0]) from None
     return found
+
+
+def _numbers(values: list[str], where: str) -> NDArray[np.float32]:
+    try:
+        found = np.array(values, np.float64)
+    except ValueError as error:
+        raise DataError(message(f"{where} holds what is no number", came=f"{error}".rpartition(": ")[2])) from None
+    check_finite(found, where)
+    return found.astype(np.float32)
