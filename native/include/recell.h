@@ -149,6 +149,52 @@ typedef struct {
  * negative number. */
 RC_API int rc_ctc_loss(const rc_ctc_call*);
 
+/* --- linear-chain conditional random field ----------------------------------------------------------------------------------------------
+ * Tags stand inside in an order of their own, at places, so that those with the same neighbours are together: a matrix of moves is packed in
+ * tiles of 16 places, each with the places alone that may stand before them (`ahead`) or after them (`back`). All other moves, and those listed
+ * that are not allowed, are -infinity in `transitions`. */
+typedef struct {
+    int dtype;                    /* 0 float, 1 double: of all that is void; inside all is double */
+    int threads;                  /* the bits of the result do not depend on it */
+    int64_t steps, rows, tags;    /* T, N, K */
+    const void* scores;           /* (T, N, K), row-major */
+    const void* transitions;      /* (K + 2, K + 2): the column's tag after the row's; the last two are the start and the end */
+    const int64_t* path;          /* (T, N): the tags whose loss it is, 0..K-1 within the lengths */
+    const int64_t* lengths;       /* (N): 1..T; what lies beyond them is not read */
+    const int64_t* order;         /* (K): the tag at each place, each once */
+    const int64_t* ahead_starts;  /* (tiles + 1): where a tile's places before begin in ahead */
+    const int64_t* ahead;
+    const int64_t* back_starts;   /* (tiles + 1): where a tile's places after begin in back */
+    const int64_t* back;
+    double forbidden;             /* the score of a move at -infinity that a path makes */
+    double* alpha;                /* (T, N, K to the next 16): written by the loss, read by the gradient */
+    double* panel;                /* (ahead_starts[tiles], 16): the same */
+    void* losses;                 /* (N), written by the loss: -log of the path's probability; not finite where a probability may have been lost:
+                                     scores of a step 230 apart, of a move 115 from 0, a sum below 1e-100 */
+    const void* weights;          /* (N), read by the gradient: what a row's loss counts */
+    void* gradient;               /* (T, N, K), written by the gradient: by the scores; 0 beyond the lengths */
+    void* moves;                  /* (K + 2, K + 2), written by the gradient: by the transitions; 0 for a move that is not listed */
+} rc_crf_call;
+/* The gradient needs the loss's call, with alpha and panel as that left them. No two buffers may overlap. 0, or a negative number. */
+RC_API int rc_crf_loss(const rc_crf_call*);
+RC_API int rc_crf_gradient(const rc_crf_call*);
+
+/* --- optimizer --------------------------------------------------------------------------------------------------------------------------- */
+typedef struct {
+    void* value;           /* (count), read and written, as are the next two */
+    const void* gradient;  /* (count) */
+    void *mean, *square;   /* (count): running averages of the gradient and of its square */
+    float* step;           /* one number, raised by 1 */
+    int64_t count;
+    double rate, decay;
+} rc_adamw_tensor;
+typedef struct {
+    double beta1, beta2, epsilon;
+    double clip;           /* all gradients together are scaled down to this norm; 0: they are taken as they are */
+} rc_adamw_rates;
+/* A step of AdamW on every tensor; dtype 0 float, 1 double. The bits do not depend on the threads. 0, or a negative number. */
+RC_API int rc_adamw(int dtype, int threads, int64_t count, const rc_adamw_tensor*, const rc_adamw_rates*);
+
 /* --- streaming -----------------------------------------------------------------------------------------------------------------------
  * A stream is a chain of links, each bound to fixed buffers: all that a run decides from its program and call is decided when a link is
  * added, so that a step costs little more than its arithmetic. Programs, buffers, tables and packs belong to the caller and must outlive

@@ -2,6 +2,8 @@
 // baseline.
 #include "kernels.h"
 
+#include "adamw_kernels.h"
+#include "crf_kernels.h"
 #include "ctc_kernels.h"
 #include "gemm.h"
 #include "loss_kernels.h"
@@ -39,6 +41,13 @@ template <class T> constexpr recell::Kernels<T> table() {
     k.row_gradients = row_gradients<T>;
     k.ctc_row = ctc_row<T>;
     k.ctc_scratch = ctc_scratch;
+    k.crf_pack = crf_pack<T>;
+    k.crf_forward = crf_forward<T>;
+    k.crf_backward = crf_backward<T>;
+    k.crf_moves = crf_moves<T>;
+    k.crf_scratch = crf_scratch;
+    k.adamw_move = adamw_move<T>;
+    k.sum_of_squares = sum_of_squares<T>;
     k.fma_work = fma_work<T>;
     PointFunction<T>* p = k.point;
     p[op_copy] = map<T, Copy, 1>, p[op_splat] = splat_rows<T>;

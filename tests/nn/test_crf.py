@@ -78,6 +78,35 @@ def test_the_best_path_and_the_marginals(allowed) -> None:
                 assert marginals[t, n, tag].item() == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, D])
+def test_the_kernel_gives_what_torchs_operators_give(dtype, monkeypatch) -> None:
+    names = ["O", *[f"{letter}-{kind}" for letter in "BIES" for kind in "uvwxyz"]]
+    crf = field(torch.from_numpy(may_follow(names, "bioes")), len(names)).to(dtype)
+    lengths, tags = torch.arange(21) % 9 + 1, torch.randint(len(names), (9, 21))
+    scores, weights = (3 * torch.randn(9, 21, len(names), dtype=dtype)).requires_grad_(), torch.randn(21, dtype=dtype)
+    results = []
+    for torchs in (False, True):
+        monkeypatch.setattr("recell.nn.crf.no_kernel_for", lambda *tensors, torchs=torchs: torchs)
+        loss = crf(scores, tags, lengths)
+        results.append([loss, *torch.autograd.grad((loss * weights).sum(), [scores, crf.transitions])])
+    for found, expected in zip(*results, strict=True):
+        reach = 1e-5 if dtype == torch.float32 else 1e-12
+        torch.testing.assert_close(found, expected, rtol=10 * reach, atol=reach)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    crf, (scores, tags) = field(), case()
+    for wrong in ((scores[:, :, :2], tags, LENGTHS), (scores, tags.T, LENGTHS), (scores, tags, LENGTHS[:2])):
+        with pytest.raises(ShapeError, match="scores are"):
+            crf(*wrong)
+    for wrong, line in (
+        ((scores, tags + 3, LENGTHS), "tags go from 0 to 2"),
+        ((scores, tags, LENGTHS - 1), "lengths go from 1 to the 4 steps"),
+    ):
+        with pytest.raises(RecellError, match=line):
+            crf(*wrong)
+
+
 def test_padding_changes_nothing() -> None:
     crf, (scores, tags) = field(), case()
     worse, wrong = scores.detach().clone(), tags.clone()

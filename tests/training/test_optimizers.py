@@ -59,3 +59,72 @@ def test_frozen_parameters_stay() -> None:
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(RecellError, match="adamw"):
         optimizers.build("adam", parameters(), 0.1, 0.0)
+
+
+def with_gradients(dtype: torch.dtype, seed: int) -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    made = [torch.nn.Parameter(p.detach().to(dtype)) for p in parameters()]
+    for parameter in made:
+        parameter.grad = torch.randn(parameter.shape, generator=generator, dtype=dtype)
+    return made
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("clip", [None, 0.5, 100.0])
+def test_a_step_of_adamw_in_the_kernel_is_torchs(dtype: torch.dtype, clip: float | None) -> None:
+    own, torchs = with_gradients(dtype, 2), with_gradients(dtype, 2)
+    first, second = (optimizers.build("adamw", weights, 0.1, 0.3) for weights in (own, torchs))
+    for step in range(6):
+        for parameter, fresh in zip([*own, *torchs], with_gradients(dtype, step) + with_gradients(dtype, step), strict=True):
+            parameter.grad = fresh.grad  # clipping in place changed torch's
+        if step == 3:
+            own[1].grad = torchs[1].grad = None  # not every tensor moves at every step
+        optimizers.step(first, clip)
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(torchs, clip)
+        second.step()
+    for a, b in zip(own, torchs, strict=True):
+        torch.testing.assert_close(a.detach(), b.detach())
+        for name in ("step", "exp_avg", "exp_avg_sq"):
+            torch.testing.assert_close(first.state[a][name], second.state[b][name])
+
+
+def test_a_state_goes_on_between_the_kernel_and_torch() -> None:
+    results = []
+    for turns in ("kkkk", "kktt", "ttkk"):
+        weights = with_gradients(torch.float64, 3)
+        optimizer = optimizers.build("adamw", weights, 0.1, 0.3)
+        for turn in turns:
+            if turn == "k":
+                optimizers.step(optimizer, None)
+            else:
+                optimizer.step()
+        results.append([p.detach() for p in weights])
+    for found in results[1:]:
+        torch.testing.assert_close(found, results[0])
+
+
+@pytest.mark.parametrize("what", ["transposed", "bfloat16", "several dtypes"])
+def test_what_the_kernel_cannot_read_torch_moves(what: str) -> None:
+    first = torch.nn.Parameter(torch.randn(4, 3).t() if what == "transposed" else torch.randn(3, 4))
+    second = torch.nn.Parameter(torch.randn(2, 2, dtype=torch.float64 if what == "several dtypes" else torch.float32))
+    if what == "bfloat16":
+        first = torch.nn.Parameter(first.detach().bfloat16())
+    weights = [first, second]
+    for parameter in weights:
+        parameter.grad = torch.ones_like(parameter)
+    before = [p.detach().clone() for p in weights]
+    optimizer = optimizers.build("adamw", weights, 0.1, 0.0)
+    assert isinstance(optimizer, optimizers.AdamW) and optimizer.moved() is None
+    optimizers.step(optimizer, 1.0)
+    for parameter, earlier in zip(weights, before, strict=True):
+        torch.testing.assert_close(parameter.detach(), earlier - 0.1, rtol=0.02, atol=1e-5)
+
+
+def test_a_graph_that_needs_the_weights_before_is_refused() -> None:
+    weight = torch.nn.Parameter(torch.randn(3))
+    loss = (weight**2).sum()
+    weight.grad = torch.ones(3)
+    optimizers.step(optimizers.build("adamw", [weight], 0.1, 0.0), None)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()

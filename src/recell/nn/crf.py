@@ -14,8 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from recell.compiler.backends.cpu.crf import Moves, Tagged, crf_gradient, crf_loss
 from recell.errors import ShapeError, message
+from recell.nn.ctc import no_kernel_for
 from recell.nn.linear_chain import posterior
+from recell.nn.tensors import KERNEL_DTYPES, plain
 
 FORBIDDEN = -1e4  # a score whose exponential is 0 in any precision, and which can still be added up
 
@@ -39,18 +42,33 @@ class CRF(nn.Module):
         self.tags = tags
         self.transitions = nn.Parameter(torch.zeros(tags + 2, tags + 2))
         self.register_buffer("allowed", allowed, persistent=False)
+        self._moves: Moves | None = None  # those that are allowed, as the kernel reads them: made when it first runs
 
     def forward(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """The negative log-likelihood of each sentence's tags, (N,).
 
         scores (T, N, tags), tags (T, N) int64 (what lies beyond a length does not matter), lengths (N,) from 1. A tagging that
-        is not allowed has a large finite loss. float64 inside. ShapeError for lengths outside 1 to T; RecellError where no
-        tagging of a row's length is allowed.
+        is not allowed has a large finite loss. float64 inside; on the CPU a native kernel, as long as it loses nothing.
+        ShapeError for lengths outside 1 to T; RecellError where no tagging of a row's length is allowed.
         """
+        self._check_shapes(scores, tags, lengths)
         _check_lengths(scores, lengths)
+        natively = scores.dtype == self.transitions.dtype and scores.dtype in KERNEL_DTYPES
+        if natively and not no_kernel_for(scores, self.transitions, tags, lengths):
+            self._moves = self._moves or Moves(self.allowed[: self.tags, : self.tags].numpy())
+            found: Any = _Loss.apply(self._moves, scores, self._masked(-torch.inf), tags, lengths)
+            if torch.isfinite(found).all():
+                return found
         partition: Any = _LogPartition.apply(scores, self._masked(-torch.inf), lengths)
         losses = partition - _path_score(scores, self._masked(), tags, lengths)
         return losses.to(torch.promote_types(scores.dtype, self.transitions.dtype))
+
+    def _check_shapes(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> None:
+        if scores.dim() != 3 or scores.shape[2] != self.tags:
+            raise ShapeError(message(f"scores are (T, N, {self.tags})", came=tuple(scores.shape)))
+        if tags.shape != scores.shape[:2] or lengths.shape != scores.shape[1:2]:
+            came = f"tags {tuple(tags.shape)} and lengths {tuple(lengths.shape)}"
+            raise ShapeError(message(f"scores are {tuple(scores.shape)}, so that tags are (T, N) and lengths (N,)", came=came))
 
     def marginals(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The probability of each tag at each step, (T, N, tags); 0 beyond a length."""
@@ -125,6 +143,27 @@ def _path_score(scores: Tensor, transitions: Tensor, tags: Tensor, lengths: Tens
     moved = transitions[before, tags]
     last = tags[lengths - 1, torch.arange(rows, device=scores.device)]
     return torch.where(inside, emitted + moved, 0).sum(0) + transitions[last, count + 1]
+
+
+class _Loss(torch.autograd.Function):
+    """Every sentence's loss by the kernel, as one node of torch's graph; no number where something may have been lost."""
+
+    @staticmethod
+    def forward(ctx: Any, moves: Moves, scores: Tensor, transitions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """The losses; what the gradient needs is kept."""
+        tensors = [plain(tensor) for tensor in (scores.detach(), transitions.detach(), tags.long(), lengths.long())]
+        losses, ctx.saved = crf_loss(Tagged(tensors[0], tensors[1], tensors[2], tensors[3], moves, FORBIDDEN))
+        ctx.moves = moves
+        ctx.save_for_backward(*tensors)
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The expected number of each tag and move less what the path has, times the gradient."""
+        scores, transitions, tags, lengths = ctx.saved_tensors
+        given = Tagged(scores, transitions, tags, lengths, ctx.moves, FORBIDDEN)
+        return None, *crf_gradient(given, ctx.saved, plain(gradients[0])), None, None
 
 
 class _LogPartition(torch.autograd.Function):

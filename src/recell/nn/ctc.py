@@ -68,16 +68,17 @@ def ctc_loss(
 
 def _is_torchs(log_probs: Tensor, targets: Tensor) -> bool:
     """Whether torch's own function computes this."""
+    halves = (torch.bfloat16, torch.float16) if torch.is_autocast_enabled("cpu") else ()
+    return no_kernel_for(log_probs, targets) or log_probs.dtype not in (*KERNEL_DTYPES, *halves)
+
+
+def no_kernel_for(*tensors: Tensor) -> bool:
+    """Whether something is asked for that torch's operators alone can do: another device, forward mode, transforms, tracing."""
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._are_functorch_transforms_active():
         return True
-    if has_torch_function_variadic(log_probs, targets) or is_watched(log_probs, targets):
+    if has_torch_function_variadic(*tensors) or is_watched(*tensors) or any(t.device.type != "cpu" for t in tensors):
         return True
-    if any(t.device.type != "cpu" for t in (log_probs, targets)):
-        return True
-    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(log_probs).tangent is not None:
-        return True
-    halves = (torch.bfloat16, torch.float16) if torch.is_autocast_enabled("cpu") else ()
-    return log_probs.dtype not in (*KERNEL_DTYPES, *halves)
+    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def _for_torch(lengths: LengthsOf) -> Any:

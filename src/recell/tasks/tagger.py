@@ -26,6 +26,7 @@ from recell.nn.crf import CRF, FORBIDDEN, viterbi
 from recell.nn.dropout import Dropout
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
+from recell.tasks._pooling import highest
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
 from recell.tasks._words import WIDTHS, WordFeatures, WordOptions, WordTable
 from recell.training import Loss
@@ -142,7 +143,7 @@ class TagNetwork(SequenceNetwork):
         y, _ = self.recurrent(x, lengths=batch["lengths"])
         y = self.dropout(y)
         tags = y if self.output is None else self.output(y)
-        return tags, None if self.intent is None else self.intent(_highest(y, batch["lengths"]))
+        return tags, None if self.intent is None else self.intent(highest(y, batch["lengths"]))
 
     def loss(self, batch: Batch) -> Loss:
         tags, intents = self.scores(batch)
@@ -314,9 +315,3 @@ def strict_spans(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]])
 def f1_of(right: int, there: int, came: int) -> float:
     """F1 of such counts; 1 where nothing was there and nothing found."""
     return 2 * right / (there + came) if there or came else 1.0
-
-
-def _highest(y: Tensor, lengths: Tensor) -> Tensor:
-    """The highest value of each unit over a row's steps, (N, width)."""
-    inside = torch.arange(len(y), device=y.device)[:, None] < lengths
-    return y.masked_fill(~inside[:, :, None], -torch.inf).amax(0)
