@@ -251,7 +251,7 @@ RC_API int rc_abi_version(void);
  * where (a != 0 ? b : c) lt le gt ge eq ne reciprocal; two in one pass: {add sub mul}_{add sub rsub mul}, for example add_mul (a+b)*c,
  * mul_rsub c-a*b; {mul mul_mul}_{sigmoid tanh}_slope, for example mul_mul_tanh_slope a*b*(1-c*c);
  * by_rows only: sum mean max (destination width 1) softmax;
- * accumulate (destination an accumulator; of width 1 with a wide a: sums the units too);
+ * accumulate (destination an accumulator; of width 1 with a wide a: sums the units too); accumulate_mul (of a*b);
  * coin (b: constant rate; immediate = op_number * 2 + per_step). */
 RC_API int rc_op(const char* name);
 /* torch's GOMP_parallel, omp_get_thread_num, omp_get_num_threads; NULLs: the own pool. */

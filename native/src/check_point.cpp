@@ -55,8 +55,9 @@ void check_point(const Program& p, bool by_rows, int op, int destination, int a,
             check_width(row.name, "a", a_width, width);
             break;
         case OpKind::accumulate:
-            if (!a_width) fail("rc_point accumulate: a is a constant");
-            if (width != 1) check_width(row.name, "a", a_width, width);
+            if (!a_width) fail("rc_point %s: a is a constant", row.name);
+            if (width != 1 || row.arity > 1) check_width(row.name, "a", a_width, width);
+            if (row.arity > 1) check_width(row.name, "b", p.operand(b).width, width);
             break;
         case OpKind::coin: break;
     }

@@ -9,6 +9,7 @@ namespace {
 using recell::Ahead;
 using recell::Product;
 using recell::Start;
+using recell::Target;
 
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int panel_vectors = 4, block_rows = 6;  // 24 accumulators of 32 registers
@@ -33,7 +34,7 @@ template <int MR, int NV> constexpr int chains = MR * NV >= 6 ? 1 : MR * NV >= 3
 
 // Sums all products for the MR rows from `first` on.
 template <class M, int MR, int NV, class T = typename M::Number, class E = typename M::Element>
-void block(const Product<E>* products, int count, int64_t first, T* c, int64_t ldc, Start<T> start, Ahead* ahead) {
+void block(const Product<E>* products, int count, int64_t first, const Target<T>& c, Start<T> start, Ahead* ahead) {
     constexpr int L = lanes<T>, C = chains<MR, NV>;
     Vec<T> sum[C][MR][NV];
 #pragma GCC unroll 4
@@ -85,16 +86,18 @@ void block(const Product<E>* products, int count, int64_t first, T* c, int64_t l
                 for (int j = 0; j < NV; ++j) sum[0][r][j] = M::multiply_add(sum[0][r][j], row[r][k], M::load_row(b + j * L));
     }
 #pragma GCC unroll 8
-    for (int r = 0; r < MR; ++r)
+    for (int r = 0; r < MR; ++r) {
+        T* to = c.row(first + r);
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) {
 #pragma GCC unroll 4
             for (int q = 1; q < C; ++q) sum[0][r][j] += sum[q][r][j];
-            store<T>(c + r * ldc + j * L, sum[0][r][j]);
+            store<T>(to + j * L, sum[0][r][j]);
         }
+    }
 }
 
-template <class T, class E> using Block = void (*)(const Product<E>*, int, int64_t, T*, int64_t, Start<T>, Ahead*);
+template <class T, class E> using Block = void (*)(const Product<E>*, int, int64_t, const Target<T>&, Start<T>, Ahead*);
 
 template <class M, int NV>
 constexpr Block<typename M::Number, typename M::Element> blocks[block_rows] = {block<M, 1, NV>, block<M, 2, NV>, block<M, 3, NV>,
@@ -102,7 +105,7 @@ constexpr Block<typename M::Number, typename M::Element> blocks[block_rows] = {b
 
 // Equal blocks: 32 rows are 6, 6, 5, 5, 5, 5, never 5 x 6 and a slow 2.
 template <class M, class T = typename M::Number, class E = typename M::Element>
-void gemm(int64_t rows, const Product<E>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead) {
+void gemm(int64_t rows, const Product<E>* products, int count, int width, Target<T> c, Start<T> start, Ahead* ahead) {
     const Block<T, E>* by_rows = blocks<M, panel_vectors>;
     switch (width / lanes<T>) {
         case 1: by_rows = blocks<M, 1>; break;
@@ -116,7 +119,7 @@ void gemm(int64_t rows, const Product<E>* products, int count, int width, T* c, 
     for (int64_t left = (rows + block_rows - 1) / block_rows; left > 0; --left) {
         const int64_t take = (rows - first + left - 1) / left;
         const Start<T> own{start.first ? start.first + first * start.stride : nullptr, start.stride};
-        by_rows[take - 1](products, count, first, c + first * ldc, ldc, own, ahead);
+        by_rows[take - 1](products, count, first, c, own, ahead);
         first += take;
     }
 }

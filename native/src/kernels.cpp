@@ -67,6 +67,7 @@ template <class T> constexpr recell::Kernels<T> table() {
     p[op_lt] = map<T, Less, 2>, p[op_le] = map<T, LessEqual, 2>, p[op_gt] = map<T, Greater, 2>;
     p[op_ge] = map<T, GreaterEqual, 2>, p[op_eq] = map<T, Equal, 2>, p[op_ne] = map<T, NotEqual, 2>;
     p[op_sum] = sum_rows<T>, p[op_mean] = mean_rows<T>, p[op_max] = max_rows<T>, p[op_softmax] = softmax_rows<T>;
+    p[op_accumulate_mul] = accumulate_products<T>;
     return k;
 }
 

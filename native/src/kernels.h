@@ -68,6 +68,15 @@ template <class T> struct Start {
     int64_t stride;
 };
 
+// Where sums go: rows `stride` apart, or, with `rows`, each where its pointer says. From `column` on.
+template <class T> struct Target {
+    T* first;
+    int64_t stride;
+    int64_t column = 0;
+    T* const* rows = nullptr;
+    T* row(int64_t r) const { return (rows ? rows[r] : first + r * stride) + column; }
+};
+
 // A micro-kernel asks for its panel's lines so far ahead, and so for up to this and a row of the panel beyond its end.
 constexpr int64_t panel_ahead_bytes = 2048, prefetched_bytes = panel_ahead_bytes + 512;
 
@@ -79,14 +88,14 @@ template <class T> struct Kernels {
     int slab;           // elements of a slab of units: whole panels
     PointFunction<T> point[op_count];  // null: the engine runs that op itself
 
-    // c[r, 0:width] (ldc) = start[r, 0:width] + the sum over products of rows[r] @ panel, for any number of rows. width: whole
+    // c[r, 0:width] = start[r, 0:width] + the sum over products of rows[r] @ panel, for any number of rows. width: whole
     // vectors, at most a panel. All products stay in registers until the sum is complete. start may be c itself; ahead may be null.
-    void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead);
+    void (*gemm)(int64_t rows, const Product<T>* products, int count, int width, Target<T> c, Start<T> start, Ahead* ahead);
     // c[i, 0:width] (ldc) += the sum over k < depth of rows[k][column + i] * panel[k], for i < columns (1 to 6); panel packed [k][whole
     // vectors of width]. `rows` has outer_ahead entries more than depth, any addresses: what lies there is asked for, not read.
     void (*outer)(int columns, const T* const* rows, int64_t column, int64_t depth, const T* panel, int width, T* c, int64_t ldc);
     // The same on pairs of bf16, two neighbours along k in an element: half the depth. Null for double.
-    void (*gemm_pairs)(int64_t rows, const Product<uint32_t>* products, int count, int width, T* c, int64_t ldc, Start<T> start, Ahead* ahead);
+    void (*gemm_pairs)(int64_t rows, const Product<uint32_t>* products, int count, int width, Target<T> c, Start<T> start, Ahead* ahead);
     void (*outer_pairs)(int columns, const uint32_t* const* rows, int64_t column, int64_t depth, const uint32_t* panel, int width, T* c,
                         int64_t ldc);
     // Pairs out of two rows, element by element; out of one row's neighbours, an odd end filled up with 0.

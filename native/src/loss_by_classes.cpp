@@ -101,7 +101,7 @@ template <class T> class Worker {
             for (const Panel& p : panels_) {
                 const Product<T> product{s_.pointers, job_.inputs(), turned(job_.x_turned, p)};
                 T* tile = job_.gradients() ? logits(p, c) : s_.tile;
-                k_.gemm(count, &product, 1, int(p.width), tile, p.width, {nullptr, 0}, &ahead_);
+                k_.gemm(count, &product, 1, int(p.width), {tile, p.width}, {nullptr, 0}, &ahead_);
                 read_targets(p, c, count, tile);
                 k_.exponentials(count, p.width, tile, job_.b.bias ? job_.b.bias + c : nullptr, largest + p.first, total + p.first,
                                 job_.b.class_weights ? job_.b.class_weights + c : nullptr, job_.smooths() ? linear + p.first : nullptr);
@@ -211,7 +211,7 @@ template <class T> class Worker {
             const int64_t width = width_of(column), valid = std::min(width, job_.inputs() - column);
             for (size_t i = 0; i < panels_.size(); ++i) products_[i].panel = packed(column) + panels_[i].first * width;
             if (valid == width)
-                k_.gemm(count, products_.data(), int(products_.size()), int(width), to + column, job_.inputs(),
+                k_.gemm(count, products_.data(), int(products_.size()), int(width), {to + column, job_.inputs()},
                         {first_ ? to + column : nullptr, job_.inputs()}, &ahead_);
             else
                 add_narrow(to + column, count, width, valid);
@@ -220,7 +220,7 @@ template <class T> class Worker {
 
     // The last panel of inputs, where it is no whole number of vectors: through a tile, lest the next row be written.
     void add_narrow(T* to, int64_t count, int64_t width, int64_t valid) {
-        k_.gemm(count, products_.data(), int(products_.size()), int(width), s_.tile, width, {nullptr, 0}, nullptr);
+        k_.gemm(count, products_.data(), int(products_.size()), int(width), {s_.tile, width}, {nullptr, 0}, nullptr);
         for (int64_t r = 0; r < count; ++r, to += job_.inputs())
             for (int64_t i = 0; i < valid; ++i) to[i] = (first_ ? to[i] : T(0)) + s_.tile[r * width + i];
     }

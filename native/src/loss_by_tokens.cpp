@@ -84,7 +84,7 @@ template <class T> class Worker {
         for (T* each : {s_->total, s_->linear}) std::fill(each, each + tokens_, T(0));
         for (const Panel& p : job_.class_panels) {
             const Product<T> product{s_->rows, job_.inputs(), turned(p)};
-            k_.gemm(tokens_, &product, 1, int(p.width), logits(p), p.width, {job_.bias + p.first, 0}, nullptr);
+            k_.gemm(tokens_, &product, 1, int(p.width), {logits(p), p.width}, {job_.bias + p.first, 0}, nullptr);
         }
         for (int64_t n = 0; n < tokens_; ++n) s_->target[n] = at_target(n);
         for (const Panel& p : job_.class_panels)
@@ -132,7 +132,7 @@ template <class T> class Worker {
             }
             const bool direct = in_a_row && q.valid == q.width;
             T* to = direct ? job_.b.dx + row(0) * job_.inputs() + q.first : s_->tile;
-            k_.gemm(tokens_, products_.data(), int(products_.size()), int(q.width), to, direct ? job_.inputs() : q.width, {nullptr, 0}, nullptr);
+            k_.gemm(tokens_, products_.data(), int(products_.size()), int(q.width), {to, direct ? job_.inputs() : q.width}, {nullptr, 0}, nullptr);
             for (int64_t n = 0; !direct && n < tokens_; ++n)
                 std::copy_n(s_->tile + n * q.width, q.valid, job_.b.dx + row(n) * job_.inputs() + q.first);
         }

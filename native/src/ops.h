@@ -29,7 +29,7 @@ enum class OpKind {
     X(lt, 2, elementwise) X(le, 2, elementwise) X(gt, 2, elementwise) X(ge, 2, elementwise) X(eq, 2, elementwise)              \
     X(ne, 2, elementwise)                                                                                                      \
     X(sum, 1, reduction) X(mean, 1, reduction) X(max, 1, reduction) X(softmax, 1, row)                                         \
-    X(accumulate, 1, accumulate) X(coin, 1, coin)
+    X(accumulate, 1, accumulate) X(accumulate_mul, 2, accumulate) X(coin, 1, coin)
 
 #define RC_OP_ENUM(name, arity, kind) op_##name,
 enum Op : int { RC_OPS(RC_OP_ENUM) op_count };

@@ -198,6 +198,21 @@ template <class T> void accumulate(int64_t rows, int64_t width, T* sum, const T*
     store_part(sum + i, load_part(sum + i, n) + total, n);
 }
 
+// d[u] += the sum over rows of a[r, u] b[r, u].
+template <class T>
+void accumulate_products(int64_t rows, int64_t width, Address<T> d, const Address<T>& a, const Address<T>& b, const Address<T>&) {
+    int64_t i = 0;
+    const auto add = [&](auto load, auto keep) {
+        Vec<T> total{};
+        const T *p = a.first + (i & a.along), *q = b.first + (i & b.along);
+        for (int64_t r = 0; r < rows; ++r, p += a.stride, q += b.stride) total += load(p) * load(q);
+        keep(d.first + i, load(d.first + i) + total);
+    };
+    for (; i + lanes<T> <= width; i += lanes<T>) add([](const T* x) { return load<T>(x); }, [](T* to, Vec<T> v) { store<T>(to, v); });
+    const int n = int(width - i);
+    if (n) add([n](const T* x) { return load_part(x, n); }, [n](T* to, Vec<T> v) { store_part(to, v, n); });
+}
+
 template <class T> void accumulate_all(int64_t rows, int64_t width, T* sum, const T* a, int64_t as) {
     T total = 0;
     for (int64_t r = 0; r < rows; ++r) total += row_sum<T>(a + r * as, width);

@@ -129,21 +129,32 @@ template <class T> class StageRun {
         if (products_ != Products::ahead) run_points();
     }
 
-    // Units [unit, unit + width) of a form for the whole chunk. Whole vectors go straight to evenly spaced memory and start straight
-    // from a bias; the rest takes the way through a tile.
+    // Units [unit, unit + width) of a form for the whole chunk. Whole vectors go straight to memory and start straight from a bias; the
+    // rest takes the way through a tile.
     void compute(const Form& form, int64_t unit, int64_t width) {
         const std::span<const Segment> segments = segments_of(form);
         if (products_ == Products::ahead) return segments.empty() ? void() : compute_ahead(form, segments, unit, width);
         const Operand& d = operand(form.destination);
         const bool to_tile = d.place == Place::tile, whole = width % k_.lanes == 0;
-        const bool direct = !to_tile && whole && chunk_.span_count == 1 && !segments.empty();
+        const bool direct = !to_tile && whole && !segments.empty() && (chunk_.span_count == 1 || in_one_call(segments));
         T* tile = to_tile ? w_.tiles + d.scratch * capacity_ + (stage_.by_rows ? unit : 0) : w_.tiles;
         const int64_t tile_stride = to_tile ? d.row_stride : k_.slab;
-        T* target = direct ? at(form.destination, d, chunk_.spans[0], 0) + unit : tile;
-        const int64_t stride = direct ? d.ld : tile_stride;
         const Start<T> start = start_of(form, segments, unit, width, tile, tile_stride);
-        add_segments(segments, unit, width, target, stride, start);
+        add_segments(segments, unit, width, direct ? memory_target(form.destination, d, unit) : Target<T>{tile, tile_stride}, start);
         if (!to_tile && !direct) write_out(form.destination, unit, width, tile);
+    }
+
+    // Whether the sum is whole after one call, so that nothing reads it where it lies.
+    bool in_one_call(std::span<const Segment> segments) const { return stage_.guards.empty() && segments.size() <= most_products; }
+
+    Target<T> memory_target(int id, const Operand& o, int64_t unit) {
+        if (chunk_.span_count == 1) return {at(id, o, chunk_.spans[0], 0) + unit, o.ld};
+        T** next = rows_;
+        for (int64_t s = 0; s < chunk_.span_count; ++s) {
+            T* row = at(id, o, chunk_.spans[s], 0) + unit;
+            for (int64_t r = 0; r < chunk_.spans[s].count; ++r, row += o.ld) *next++ = row;
+        }
+        return {nullptr, 0, 0, rows_};
     }
 
     // Into rows of their own, which lie one after the other.
@@ -156,7 +167,7 @@ template <class T> class StageRun {
             fill(form, unit, width, target, share_.begun_width);
             start = {target, share_.begun_width};
         }
-        add_segments(segments, unit, width, target, share_.begun_width, start);
+        add_segments(segments, unit, width, {target, share_.begun_width}, start);
     }
 
     // What a form's products are added to. Where there are none to add, the tile holds it.
@@ -175,15 +186,15 @@ template <class T> class StageRun {
     }
 
     // Where some rows may go without: what all rows need comes first, in one call, then the rest, to the rows that need it.
-    void add_segments(std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
+    void add_segments(std::span<const Segment> segments, int64_t unit, int64_t width, Target<T> target, Start<T> start) {
         const Due::Rows all{0, chunk_.rows};
-        if (stage_.guards.empty()) return add_to(all, segments, unit, width, target, stride, start);
+        if (stage_.guards.empty()) return add_to(all, segments, unit, width, target, start);
         if (segments.empty()) return;
         Segment whole[most_products];
         size_t count = 0;
         const auto add_whole = [&] {
-            if (count) add_to(all, {whole, count}, unit, width, target, stride, start);
-            if (count) start = {target, stride};
+            if (count) add_to(all, {whole, count}, unit, width, target, start);
+            if (count) start = {target.first, target.stride};
             count = 0;
         };
         for (const Segment& segment : segments) {
@@ -192,12 +203,12 @@ template <class T> class StageRun {
             if (count == most_products) add_whole();
         }
         add_whole();
-        settle(width, target, stride, start);
-        start = {target, stride};
+        settle(width, target.first, target.stride, start);
+        start = {target.first, target.stride};
         for (const Segment& segment : segments) {
             if (segment.rows < 0 || w_.due[size_t(segment.rows)].all(chunk_.rows)) continue;
             const Due& due = w_.due[size_t(segment.rows)];
-            for (int i = 0; i < due.count; ++i) add_to(due.runs[i], {&segment, 1}, unit, width, target, stride, start);
+            for (int i = 0; i < due.count; ++i) add_to(due.runs[i], {&segment, 1}, unit, width, target, start);
         }
     }
 
@@ -211,23 +222,22 @@ template <class T> class StageRun {
                 std::fill_n(target + r * stride, padded, T(0));
     }
 
-    void add_to(Due::Rows rows, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride, Start<T> start) {
-        target += rows.first * stride;
+    void add_to(Due::Rows rows, std::span<const Segment> segments, int64_t unit, int64_t width, Target<T> target, Start<T> start) {
+        target.first += rows.first * target.stride;
         if (start.first) start.first += rows.first * start.stride;
         if (run_.program.pairs)
-            add_to(k_.gemm_pairs, rows, segments, unit, width, target, stride, start);
+            add_to(k_.gemm_pairs, rows, segments, unit, width, target, start);
         else
-            add_to(k_.gemm, rows, segments, unit, width, target, stride, start);
+            add_to(k_.gemm, rows, segments, unit, width, target, start);
     }
 
-    template <class E> using Gemm = void (*)(int64_t, const Product<E>*, int, int, T*, int64_t, Start<T>, Ahead*);
+    template <class E> using Gemm = void (*)(int64_t, const Product<E>*, int, int, Target<T>, Start<T>, Ahead*);
 
     template <class E>
-    void add_to(Gemm<E> gemm, Due::Rows rows, std::span<const Segment> segments, int64_t unit, int64_t width, T* target, int64_t stride,
-                Start<T> start) {
+    void add_to(Gemm<E> gemm, Due::Rows rows, std::span<const Segment> segments, int64_t unit, int64_t width, Target<T> target, Start<T> start) {
         const auto pointers = reinterpret_cast<const E**>(w_.pointers) + rows.first;
         Product<E> products[most_products];
-        for (size_t done = 0; done < segments.size(); done += most_products, start = {target, stride}) {
+        for (size_t done = 0; done < segments.size(); done += most_products, start = {target.first, target.stride}) {
             const int count = int(std::min<size_t>(most_products, segments.size() - done));
             for (int i = 0; i < count; ++i) {
                 const Segment& segment = segments[done + size_t(i)];
@@ -235,7 +245,7 @@ template <class T> class StageRun {
                 const int64_t depth = run_.program.pairs ? pair_count(m.depth()) : m.depth();
                 products[i] = {pointers + segment.place * chunk_.rows, depth, reinterpret_cast<const E*>(run_.packs + m.pack_offset) + unit * depth};
             }
-            multiply(gemm, rows.count, products, count, width, target, stride, start);
+            multiply(gemm, rows.count, products, count, width, target, start);
         }
     }
 
@@ -273,13 +283,14 @@ template <class T> class StageRun {
 
     // Panel by panel; the products are left at the last one.
     template <class E>
-    void multiply(Gemm<E> gemm, int64_t rows, Product<E>* products, int count, int64_t width, T* target, int64_t stride, Start<T> start) {
+    void multiply(Gemm<E> gemm, int64_t rows, Product<E>* products, int count, int64_t width, Target<T> target, Start<T> start) {
         const auto pointers = reinterpret_cast<const E* const*>(w_.pointers);
         for (int64_t first = 0; first < width; first += k_.panel) {
             const int64_t panel = std::min<int64_t>(k_.panel, round_up(width - first, k_.lanes));
             const Start<T> own{start.first ? start.first + first : nullptr, start.stride};
-            gemm(rows, products, count, int(panel), target + first, stride, own, &w_.ahead);
-            if (tape_) tape_->product(kind_of(products), rows, products, count, pointers, int(panel), target + first, stride, own);
+            target.column = first;
+            gemm(rows, products, count, int(panel), target, own, &w_.ahead);
+            if (tape_) tape_->product(kind_of(products), rows, products, count, pointers, int(panel), target.first + first, target.stride, own);
             for (int i = 0; i < count; ++i) products[i].panel += k_.panel * products[i].depth;
         }
     }
@@ -367,6 +378,7 @@ template <class T> class StageRun {
     const Products products_;
     Tape<T>* const tape_;  // of the calls, where they are recorded
     const int64_t capacity_ = chunk_.rows;  // tiles lie one after the other, each for the chunk's rows
+    T* rows_[everywhere_chunk];  // of a sum on its way to memory
     int64_t unit_ = 0, width_ = 0;
     Tile tile_{};
 };

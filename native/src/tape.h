@@ -131,7 +131,7 @@ template <class T> class Tape {
         const auto pointer = [&](int i) { return reinterpret_cast<T*>(at[i]); };
         const auto address = [&](int i) -> const Address<T>& { return reinterpret_cast<const Address<T>*>(at)[i]; };
         const auto multiply = [&]<class E>(E, auto gemm) {
-            gemm(call.rows, reinterpret_cast<const Product<E>*>(at + 2), call.count, int(call.width), pointer(0), call.stride,
+            gemm(call.rows, reinterpret_cast<const Product<E>*>(at + 2), call.count, int(call.width), Target<T>{pointer(0), call.stride},
                  Start<T>{pointer(1), call.start_stride}, ahead);
         };
         const auto add = [&](auto accumulate, const Address<T>& to, const Address<T>& from) {

@@ -28,7 +28,7 @@ class Fusions:
         self.inside = set(self.points)
         self.absorbed: set[int] = set()
         self.of: dict[int, Fusion] = {}
-        for find in (self._with_slope, self._pair):
+        for find in (self._with_slope, self._summed, self._pair):
             for node in self.points:
                 found = None if node in self.of or node in self.absorbed else find(node)
                 if found is not None:
@@ -52,6 +52,18 @@ class Fusions:
         outer = "rsub" if n.op == "sub" and not first else n.op
         operands = (*self.nodes[inner].inputs, n.inputs[1] if first else n.inputs[0])
         return Fusion(f"{self.nodes[inner].op}_{outer}", operands, (inner,))
+
+    def _summed(self, node: int) -> Fusion | None:
+        """The sum over the batch of a product that nobody else reads."""
+        n = self.nodes[node]
+        if n.op != "batch_sum":
+            return None
+        (inner,) = n.inputs
+        alone = self.readers.get(inner) == [node] and inner not in self.placed and inner in self.inside
+        factors = sorted(self.nodes[inner].inputs, key=lambda i: self.nodes[i].op == "constant")
+        if not alone or self.nodes[inner].op != "mul" or inner in self.of or inner in self.absorbed:
+            return None
+        return Fusion("accumulate_mul", tuple(factors), (inner,))
 
     def _with_slope(self, node: int) -> Fusion | None:
         """What a derivative multiplies by y (1 - y) or 1 - y y; that factor may be a product itself. A sum keeps its own pair."""

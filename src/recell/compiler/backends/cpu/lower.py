@@ -48,6 +48,7 @@ class Lowering:
         self.readers = plan.readers()
         self.matrices: dict[tuple[int, bool], int] = {}
         self.operands: dict[Any, int] = {}
+        self.spendable = frozenset(spendable)
         self.reuse = Reuse(plan, self.stage_of, self.readers, spendable)
         self.spends = False  # whether a kept value is overwritten
         self._place_scratch()
@@ -72,7 +73,7 @@ class Lowering:
             host = None if near else self.reuse.take(node)
             if host is not None:
                 self.layout.put(node, self.layout.places[host])
-                self.spends = True
+                self.spends |= host in self.spendable
                 continue
             host = None if near else self.reuse.become(node, self._streams())
             if host is not None:
@@ -81,6 +82,8 @@ class Lowering:
             size = width(self.plan.nodes[node], self.sizes)
             buffer = self.layout.buffer(("scratch", node), ROW if near else STEPS, size, internal=True)
             self.layout.put(node, Place(buffer, SLOT_ROW if near else SLOT_STEP, 0, size))
+            if not near:
+                self.reuse.offer(node)
 
     def _streams(self) -> list[int]:
         """What this program makes at every step for the caller: kept values and states."""
@@ -321,7 +324,9 @@ class StageLowering:
     def _emit_batch_sum(self, node: int, n: Node) -> None:
         buffer = self.whole.accumulators[node]
         size = width(self.nodes[n.inputs[0]], self.whole.sizes)
-        self.program.point("accumulate", self.program.accumulator(buffer, 0, size), self._read(n.inputs[0]))
+        fusion = self.fusions.of.get(node)
+        op, read = (fusion.op, [self._spread(i, size) for i in fusion.operands]) if fusion else ("accumulate", [self._read(n.inputs[0])])
+        self.program.point(op, self.program.accumulator(buffer, 0, size), *read)
 
     def _emit_coin(self, node: int, n: Node) -> None:
         rate, per, op_number = n.attributes

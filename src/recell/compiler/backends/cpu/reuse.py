@@ -1,7 +1,7 @@
-"""Streams of the backward step that may be written over a kept value: its last reader comes first.
+"""Streams that may be written over another, a kept value or one of the step's own: its last reader comes first.
 
-A gate's gradient then lies where the gate lay. The lines are in the cache already, so nothing is fetched only to be
-overwritten, and a backward step needs less memory.
+A gate's gradient then lies where the gate lay, an adjoint where the products lay that it adds up. The lines are in the cache already, so nothing is fetched only to be
+overwritten, and a step needs less memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from recell.graph.ops import OPS
 
 
 class Reuse:
-    """Hands out each kept value at most once."""
+    """Hands out each value's memory at most once."""
 
     def __init__(self, plan: StepPlan, stage_of: Mapping[int, tuple[int, int]], readers: Mapping[int, list[int]],
                  spendable: Iterable[int]) -> None:
@@ -29,8 +29,13 @@ class Reuse:
         self.free = [v for v in spendable if v not in read_whole]
         self.hosts: set[int] = set()  # values in whose memory another lies until they are made
 
+    def offer(self, node: int) -> None:
+        """A stream of the step's own, with a slot a step: later ones may lie in its memory."""
+        if node not in self.read_whole:
+            self.free.append(node)
+
     def take(self, node: int) -> int | None:
-        """A kept value of the node's shape whose memory it may take, or None. The node must be elementwise in a loop."""
+        """A value of the node's shape whose memory it may take, or None. The node must be elementwise in a loop."""
         if OPS[self.plan.nodes[node].op].kind != "point" or node not in self.order:
             return None
         for value in self.free:
@@ -69,11 +74,12 @@ class Reuse:
         return True
 
     def _runs_at(self, reader: int) -> int:
-        """Its place in the stage; arithmetic may be computed together with the arithmetic that alone reads it, two on at most."""
+        """Its place in the stage; arithmetic may be computed together with the arithmetic or sum that alone reads it, two on at most."""
         last = self.order[reader]
         for _ in range(2):
             after = self.readers.get(reader, [])
-            if self.plan.nodes[reader].op not in FUSED_OPS or len(after) != 1 or self.plan.nodes[after[0]].op not in FUSED_OPS:
+            joins = len(after) == 1 and reader not in self.read_whole and self.plan.nodes[after[0]].op in (*FUSED_OPS, "batch_sum")
+            if self.plan.nodes[reader].op not in FUSED_OPS or not joins:
                 break
             reader = after[0]
             last = max(last, self.order.get(reader, last))
