@@ -8,11 +8,6 @@ namespace recell {
 
 namespace {
 
-struct Range {
-    int64_t first, last;
-    bool empty() const { return first >= last; }
-};
-
 Range part_of(int64_t count, int part, int parts) { return {count * part / parts, count * (part + 1) / parts}; }
 Range meet(Range a, Range b) { return {std::max(a.first, b.first), std::min(a.last, b.last)}; }
 
@@ -437,8 +432,8 @@ template <class T> class BlockRows {
 
 template <class T> class Together {
   public:
-    Together(Worker<T>& worker, const Phase* phases, int count, int part)
-        : w_(worker), run_(worker.run), phases_(phases), count_(count), part_(part), tapes_(size_t(count)),
+    Together(Worker<T>& worker, const Phase* phases, int count, const Phase* outer, int part)
+        : w_(worker), run_(worker.run), phases_(phases), count_(count), outer_(outer), part_(part), tapes_(size_t(count)),
           mine_{run_.row_bounds[size_t(part)], run_.row_bounds[size_t(part) + 1]} {
         for (int i = 0; i < count; ++i) {
             clear_accumulators(w_, phases[i], part);
@@ -446,11 +441,12 @@ template <class T> class Together {
             loops_.emplace_back(w_, phases[i]);
             ascending_ = (run_.call.reverse != 0) == phases[i].backward;
         }
+        if (outer_) clear_outer(w_, *outer_, part);
     }
 
     void run() {
         const int64_t block = std::max<int64_t>(1, everywhere_chunk / std::max<int64_t>(1, mine_.last - mine_.first));
-        int64_t s = 0;
+        int64_t s = 0, summed = 0;
         do {  // once without steps too: states are passed on
             const Range steps{s, std::min(s + block, run_.steps())}, next{steps.last, std::min(steps.last + block, run_.steps())};
             look_ahead(next);
@@ -460,10 +456,14 @@ template <class T> class Together {
                 else
                     everywhere(phases_[i], steps);
             s = steps.last;
+            if (outer_ && ((s - summed) * (mine_.last - mine_.first) >= rows_summed || s == run_.steps()))
+                add_outer(w_, *outer_, part_, ascending_ ? Range{summed, s} : Range{run_.steps() - s, run_.steps() - summed}, mine_), summed = s;
         } while (s < run_.steps());
     }
 
   private:
+    static constexpr int64_t rows_summed = 2 * everywhere_chunk;  // for each reading of the sums; what was made of them is near
+
     // What all phases will read or write of the next block, fetched while this one's products compute.
     void look_ahead(Range steps) {
         Span spans[everywhere_chunk];
@@ -489,7 +489,9 @@ template <class T> class Together {
     Worker<T>& w_;
     const Run<T>& run_;
     const Phase* phases_;
-    int count_, part_;
+    int count_;
+    const Phase* outer_;
+    int part_;
     std::vector<Loop<T>> loops_;
     std::vector<Tape<T>> tapes_;
     Range mine_;
@@ -498,9 +500,10 @@ template <class T> class Together {
 
 }  // namespace
 
-template <class T> void run_together(Worker<T>& w, const Phase* phases, int count) {
-    each_part(w, [&](int part) { Together<T>(w, phases, count, part).run(); });
+template <class T> void run_together(Worker<T>& w, const Phase* phases, int count, const Phase* outer) {
+    each_part(w, [&](int part) { Together<T>(w, phases, count, outer, part).run(); });
     for (int i = 0; i < count; ++i) write_accumulators(w, phases[i]);
+    if (outer) write_outer(w, *outer);
 }
 
 template <class T> void run_loop(Worker<T>& w, const Phase& phase) {
@@ -522,8 +525,8 @@ template <class T> void run_everywhere(Worker<T>& w, const Phase& phase) {
     write_accumulators(w, phase);
 }
 
-template void run_together(Worker<float>&, const Phase*, int);
-template void run_together(Worker<double>&, const Phase*, int);
+template void run_together(Worker<float>&, const Phase*, int, const Phase*);
+template void run_together(Worker<double>&, const Phase*, int, const Phase*);
 template void run_loop(Worker<float>&, const Phase&);
 template void run_loop(Worker<double>&, const Phase&);
 template void run_everywhere(Worker<float>&, const Phase&);

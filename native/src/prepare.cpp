@@ -394,6 +394,8 @@ std::vector<Touch> touches_of(const Program& p, const Phase& phase) {
             for (int id : Reads(point)) add(id, false);
         }
     }
+    for (const Pair& pair : phase.pairs)
+        for (int id : {pair.a, pair.b, pair.guard.operand}) add(id, false);
     return found;
 }
 
@@ -414,14 +416,16 @@ bool is_scan(const Phase& phase) {
     return phase.kind == PhaseKind::loop && std::all_of(phase.stages.begin(), phase.stages.end(), [](const Stage& s) { return s.forms.empty(); });
 }
 
-// How many of the phases from `first` on may go together: as many as keep step with one another, all scans in one direction.
+// How many of the phases from `first` on may go together: as many as keep step with one another, all scans in one direction. Weight
+// gradients are the last.
 size_t length_together(const Program& p, size_t first) {
     std::vector<std::vector<Touch>> touches;
     const Phase* scan = nullptr;
     size_t end = first;
-    for (; end < p.phases.size(); ++end) {
+    for (; end < p.phases.size() && (end == first || p.phases[end - 1].kind != PhaseKind::outer); ++end) {
         const Phase& next = p.phases[end];
-        if (next.kind != PhaseKind::everywhere && !is_scan(next)) break;
+        if (next.kind == PhaseKind::loop && !is_scan(next)) break;
+        if (next.kind == PhaseKind::outer && !scan) break;
         if (next.kind == PhaseKind::loop && scan && scan->backward != next.backward) break;
         if (next.kind == PhaseKind::loop) scan = &next;
         touches.push_back(touches_of(p, next));
@@ -447,14 +451,20 @@ void add_streams(const Program& p, const Phase& phase, std::vector<int>& streams
             for (int id : *ids)
                 if (const int slot = p.operand(id).slot; (slot == RC_STEP || slot == RC_NEW || slot == RC_PREVIOUS) && !known(id))
                     streams.push_back(id);
+    for (const Pair& pair : phase.pairs)
+        for (int id : {pair.a, pair.b})
+            if (p.operand(id).slot <= RC_PREVIOUS && !known(id)) streams.push_back(id);
 }
 
 // A scan is bound by memory: it and the phases beside it share what is in the nearest caches.
 void put_together(Program& p) {
     for (size_t first = 0; first < p.phases.size();) {
         const size_t count = length_together(p, first);
-        p.phases[first].together = int(std::max<size_t>(count, 1));
-        for (size_t i = first; i < first + count; ++i) add_streams(p, p.phases[i], p.phases[first].streams_together);
+        Phase& head = p.phases[first];
+        for (size_t i = first; i < first + count; ++i) add_streams(p, p.phases[i], head.streams_together);
+        head.outer_together = count && p.phases[first + count - 1].kind == PhaseKind::outer;
+        if (head.outer_together) p.sum_elements = std::max(p.sum_elements, p.phases[first + count - 1].sum_elements);
+        head.together = int(std::max<size_t>(count - head.outer_together, 1));
         first += std::max<size_t>(count, 1);
     }
 }
@@ -528,7 +538,7 @@ void prepare(Program& p, const Layout& layout) {
             phase.units_apart = units_apart(p, phase);
         }
         if (phase.kind != PhaseKind::outer) continue;
-        p.outer_elements = std::max(p.outer_elements, outer_scratch(p, phase, layout));
+        p.outer_elements = std::max(p.outer_elements, prepare_outer(p, phase, layout));
         for (const Pair& pair : phase.pairs) p.step_flops += 2 * p.operand(pair.a).width * p.operand(pair.b).width;
     }
     put_together(p);

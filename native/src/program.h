@@ -111,6 +111,16 @@ struct Pair {
     int a, b, buffer;
     int64_t offset, ld;
     Guard guard{};
+    int64_t sum = 0;  // completed by prepare(): where its sum lies among those of a part that has them to itself
+};
+
+// Completed by prepare(): pairs over the same rows, their distinct operands of each side, and where each b lies when it is packed.
+struct Sides {
+    Guard guard;
+    std::vector<Pair> pairs{};
+    std::vector<int> a{}, b{};
+    std::vector<int64_t> b_offset{};
+    int64_t b_elements = 0;
 };
 
 enum class PhaseKind { loop, everywhere, outer };
@@ -126,7 +136,10 @@ struct Phase {
     int64_t ahead_width = 0;        // loop: elements of a row of products computed ahead
     bool units_apart = false;       // loop: a scan, in which no unit reads what another wrote
     int together = 1;               // this phase and those after it that may go through the steps block by block, 1: it alone
+    bool outer_together = false;    // the weight gradients that follow them may too
     std::vector<int> streams_together;  // what they read or write at a step, each once
+    std::vector<Sides> sides;       // outer
+    int64_t sum_elements = 0;       // outer: of all its sums
     bool step_by_step = false;      // everywhere: reads RC_ROW operands or draws coins, so a run of rows must end with its step
 };
 
@@ -155,6 +168,7 @@ struct Program {
     int64_t tile_elements = 0, register_elements = 0, pointer_count = 0, address_count = 0;  // one thread's scratch: the largest stage's
     int64_t pair_elements = 0;     // pairs: a chunk's rows of a stage's operands
     int64_t outer_elements = 0;    // and the largest outer phase's
+    int64_t sum_elements = 0;      // the sums of the largest outer phase that may go together with others
     int64_t constant_width = 0;
     std::vector<float> float_constants;    // [constant][constant_width], of the program's type: constants are rows like any other
     std::vector<double> double_constants;
@@ -167,8 +181,8 @@ struct Program {
 
 inline int64_t pair_count(int64_t width) { return (width + 1) / 2; }
 
-// Elements of scratch that one thread needs for an outer phase (outer.cpp).
-int64_t outer_scratch(const Program&, const Phase&, const Layout&);
+// Groups the pairs of an outer phase and places what they pack; returns the elements of scratch that one thread needs (outer.cpp).
+int64_t prepare_outer(const Program&, Phase&, const Layout&);
 
 // Checks what only the whole program shows, lays out scratch and packs. Throws Error.
 void prepare(Program&, const Layout&);

@@ -114,6 +114,14 @@ template <class T> void choose_ahead(Run<T>& run) {
     run.ahead_elements = steps * rows * width;
 }
 
+// Weight gradients so small stay in the nearest caches, one for each part; so many rows of a part are worth adding the parts' up.
+constexpr int64_t sums_worth_own = int64_t(512) << 10, rows_worth_own = 4 * outer_depth;
+
+template <class T> bool sums_apart(const Run<T>& run) {
+    const int64_t bytes = run.program.sum_elements * int64_t(sizeof(T));
+    return !run.split_units && bytes && bytes <= sums_worth_own && run.valid_rows() >= rows_worth_own * run.parts;
+}
+
 template <class T> void go_through(void* data, int id, int count) {
     Run<T>& run = *static_cast<Run<T>*>(data);
     const Program& p = run.program;
@@ -136,9 +144,10 @@ template <class T> void go_through(void* data, int id, int count) {
     if (!run.call.keep_packs) pack_weights(worker);
     for (size_t at = 0; at < p.phases.size(); ++at) {
         const Phase& phase = p.phases[at];
-        if (phase.together > 1 && !run.split_units) {
-            run_together(worker, &phase, phase.together);
-            at += size_t(phase.together) - 1;
+        const bool sums = phase.outer_together && run.sum_stride;
+        if ((phase.together > 1 || sums) && !run.split_units) {
+            run_together(worker, &phase, phase.together, sums ? &phase + phase.together : nullptr);
+            at += size_t(phase.together - !sums);
             continue;
         }
         if (phase.kind == PhaseKind::loop) run_loop(worker, phase);
@@ -180,7 +189,7 @@ int64_t apart(int64_t bytes) { return bytes ? round_up(bytes + prefetched_bytes,
 
 template <class T>
 PreparedRun<T>::PreparedRun(const Program& p, void* const* buffers, const rc_call& call)
-    : run_{p, call, kernels<T>(), buffers, nullptr, nullptr, 0, nullptr, 0, 1, false, 0, 0, {}, {}, hash_call(call)} {
+    : run_{p, call, kernels<T>(), buffers, nullptr, nullptr, 0, nullptr, 0, nullptr, 0, 1, false, 0, 0, {}, {}, hash_call(call)} {
     number_valid(run_);
     choose_split(run_);
     bound_rows(run_);
@@ -188,15 +197,18 @@ PreparedRun<T>::PreparedRun(const Program& p, void* const* buffers, const rc_cal
     const int64_t pack_bytes = call.packs ? 0 : apart(p.pack_bytes);
     run_.accumulator_stride = apart(p.accumulator_elements * int64_t(sizeof(T))) / int64_t(sizeof(T));
     const int64_t sum_bytes = run_.parts * run_.accumulator_stride * int64_t(sizeof(T));
+    run_.sum_stride = sums_apart(run_) ? apart(p.sum_elements * int64_t(sizeof(T))) / int64_t(sizeof(T)) : 0;
+    const int64_t gradient_bytes = run_.parts * run_.sum_stride * int64_t(sizeof(T));
     const int64_t elements = p.tile_elements + p.register_elements + p.outer_elements + run_.ahead_elements;
     const int64_t pointers = int64_t(p.operands.size()) + p.pointer_count;
     const int64_t addresses = p.address_count * int64_t(sizeof(Address<T>)) + int64_t(p.operands.size() * sizeof(Walk<T>));
     // 64 bytes of rounding for each of the nine blocks.
     run_.scratch_bytes = apart(elements * int64_t(sizeof(T)) + p.pair_elements * 4 + pointers * 8 + addresses + 9 * 64);
-    block_.emplace(pack_bytes + sum_bytes + run_.parts * run_.scratch_bytes);
+    block_.emplace(pack_bytes + sum_bytes + gradient_bytes + run_.parts * run_.scratch_bytes);
     run_.packs = call.packs ? static_cast<char*>(call.packs) : block_->data();
     run_.accumulators = reinterpret_cast<T*>(block_->data() + pack_bytes);
-    run_.scratch = block_->data() + pack_bytes + sum_bytes;
+    run_.sums = reinterpret_cast<T*>(block_->data() + pack_bytes + sum_bytes);
+    run_.scratch = block_->data() + pack_bytes + sum_bytes + gradient_bytes;
 }
 
 template <class T> void PreparedRun<T>::go() { run_team(run_.parts, go_through<T>, &run_); }

@@ -9,6 +9,11 @@
 
 namespace recell {
 
+struct Range {
+    int64_t first, last;
+    bool empty() const { return first >= last; }
+};
+
 // Shared by all threads of a run; read only but for the barrier and the memory that it points to.
 template <class T> struct Run {
     const Program& program;
@@ -18,6 +23,8 @@ template <class T> struct Run {
     char* packs;
     T* accumulators;                 // [part][accumulator_stride]
     int64_t accumulator_stride;
+    T* sums;                         // [part][sum_stride]: weight gradients of a part's own rows
+    int64_t sum_stride;              // 0: the parts split every gradient between them
     char* scratch;                   // [real thread][scratch_bytes]
     int64_t scratch_bytes;
     int parts;                       // logical threads: they fix the order of every sum
@@ -74,6 +81,7 @@ template <class T> struct Worker {
     Tape<T>* tape = nullptr;  // where a loop's stages record their calls
 
     void barrier() { run.barrier.wait(count); }
+    T* part_sums(int part) { return run.sums + part * run.sum_stride; }
     T* part_accumulators(int part) { return run.accumulators + part * run.accumulator_stride; }
 };
 
@@ -103,9 +111,13 @@ template <class T> void run_stage(Worker<T>&, const Stage&, const Chunk&, const 
 template <class T> void run_stage_ahead(Worker<T>&, const Stage&, const Chunk&, const Share<T>&);
 template <class T> void run_loop(Worker<T>&, const Phase&);
 template <class T> void run_everywhere(Worker<T>&, const Phase&);
-// `count` phases from this one on, block of steps by block of steps.
-template <class T> void run_together(Worker<T>&, const Phase*, int count);
+// `count` phases from this one on, block of steps by block of steps, and `outer`, weight gradients, unless it is null.
+template <class T> void run_together(Worker<T>&, const Phase*, int count, const Phase* outer);
 template <class T> void run_outer(Worker<T>&, const Phase&);
+// Weight gradients of a part's own rows: steps by steps into sums of its own, which are added at the end.
+template <class T> void clear_outer(Worker<T>&, const Phase&, int part);
+template <class T> void add_outer(Worker<T>&, const Phase&, int part, Range steps, Range rows);
+template <class T> void write_outer(Worker<T>&, const Phase&);
 template <class T> void pack_weights(Worker<T>&);
 
 inline int64_t slab_count(const Stage& stage, int64_t slab) { return stage.by_rows ? 1 : (stage.width + slab - 1) / slab; }
