@@ -102,7 +102,7 @@ class ParameterValues:
                 part = slice(numbers[0], numbers[0] + numbers[1])
                 return inputs[0][:, part] if node.op == "columns" else inputs[0][part]
             case "splat":
-                return np.broadcast_to(inputs[0], (numbers[0],))
+                return np.full(numbers[0], inputs[0], dtype)
             case "concat":
                 return np.concatenate([np.atleast_1d(v) for v in inputs])
             case _:

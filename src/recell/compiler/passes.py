@@ -122,7 +122,8 @@ def push_layout(graph: Graph) -> Graph:
 def push_signs(graph: Graph) -> Graph:
     """`a - M @ v` is `a + (-M) @ v`, `-(M @ v)` is `(-M) @ v`: a sum of products is one block product, and so is its adjoint.
 
-    Only where nobody else reads the product. The matrix is negated once a call.
+    `a - w * v` likewise, w computed of parameters: its adjoint then negates nothing at a step. Only where nobody else reads the
+    product. The matrix or w is negated once a call.
     """
     readers = Counter(i for node in graph.nodes for i in node.inputs)
     readers.update([*graph.output, *(s.after for s in graph.states)])
@@ -131,10 +132,13 @@ def push_signs(graph: Graph) -> Graph:
 
     def negated(old: int) -> int | None:
         node = graph.nodes[old]
-        if node.op != "product" or readers[old] != 1:
+        factor = next((i for i in node.inputs if _is_computed(graph.nodes[i])), None) if node.op == "mul" else None
+        if readers[old] != 1 or not node.shape.is_row or (node.op != "product" and factor is None):
             return None
-        matrix, operand = (place[i] for i in node.inputs)
-        return builder.apply("product", (builder.apply("neg", (matrix,)), operand))
+        first, second = (place[i] for i in node.inputs)
+        if factor == node.inputs[1]:
+            return builder.apply("mul", (first, builder.apply("neg", (second,))))
+        return builder.apply(node.op, (builder.apply("neg", (first,)), second))
 
     for node in graph.nodes:
         new = negated(node.inputs[-1]) if node.op in ("sub", "neg") else None
@@ -144,6 +148,11 @@ def push_signs(graph: Graph) -> Graph:
     graph = drop_dead(relocate(graph, builder, place))
     verify(graph, CellError, prepared=True)
     return graph
+
+
+def _is_computed(node: Node) -> bool:
+    """Whether a value is computed of parameters once a call; neither a parameter, which needs no computing, nor a number."""
+    return not node.shape.is_row and bool(node.shape.dims) and node.op != "parameter"
 
 
 def push_scales(graph: Graph) -> Graph:

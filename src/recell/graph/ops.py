@@ -119,7 +119,7 @@ op("splat", "a", "layout", None)  # a row scalar as a vector; attribute: size
 # products and parameter matrices
 op("product", "a b", "product", None, "outer(g, b)", "transpose(a) @ g", infix="@")  # matrix @ row vector
 op("matmul", "a b", "matrix", np.matmul, "g @ transpose(b)", "transpose(a) @ g", infix="@")  # parameters alone
-op("outer_parameters", "a b", "matrix", np.outer, "g @ b", "transpose(g) @ a")
+op("outer_parameters", "a b", "matrix", np.multiply.outer, "g @ b", "transpose(g) @ a")
 op("transpose", "a", "matrix", np.transpose, "transpose(g)", latex=r"^\top")
 op("rows", "a", "matrix", None)  # attributes: start, size
 op("columns", "a", "matrix", None)
