@@ -325,8 +325,11 @@ class StageLowering:
         buffer = self.whole.accumulators[node]
         size = width(self.nodes[n.inputs[0]], self.whole.sizes)
         fusion = self.fusions.of.get(node)
-        op, read = (fusion.op, [self._spread(i, size) for i in fusion.operands]) if fusion else ("accumulate", [self._read(n.inputs[0])])
-        self.program.point(op, self.program.accumulator(buffer, 0, size), *read)
+        total = self.program.accumulator(buffer, 0, size)
+        if fusion:
+            self.program.point(fusion.op, total, *(self._spread(i, size) for i in fusion.operands))
+        else:
+            self.program.point("accumulate", total, self._read(n.inputs[0]))
 
     def _emit_coin(self, node: int, n: Node) -> None:
         rate, per, op_number = n.attributes

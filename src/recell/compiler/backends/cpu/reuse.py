@@ -1,7 +1,7 @@
 """Streams that may be written over another, a kept value or one of the step's own: its last reader comes first.
 
-A gate's gradient then lies where the gate lay, an adjoint where the products lay that it adds up. The lines are in the cache already, so nothing is fetched only to be
-overwritten, and a step needs less memory.
+A gate's gradient then lies where the gate lay, an adjoint where the products lay that it adds up. The lines are in the cache
+already, so nothing is fetched only to be overwritten, and a step needs less memory.
 """
 
 from __future__ import annotations
@@ -74,11 +74,12 @@ class Reuse:
         return True
 
     def _runs_at(self, reader: int) -> int:
-        """Its place in the stage; arithmetic may be computed together with the arithmetic or sum that alone reads it, two on at most."""
+        """Its place in the stage; arithmetic may be computed with the arithmetic or sum that alone reads it, two on at most."""
         last = self.order[reader]
         for _ in range(2):
             after = self.readers.get(reader, [])
-            joins = len(after) == 1 and reader not in self.read_whole and self.plan.nodes[after[0]].op in (*FUSED_OPS, "batch_sum")
+            alone = len(after) == 1 and reader not in self.read_whole
+            joins = alone and self.plan.nodes[after[0]].op in (*FUSED_OPS, "batch_sum")
             if self.plan.nodes[reader].op not in FUSED_OPS or not joins:
                 break
             reader = after[0]
