@@ -6,6 +6,14 @@ turns in one process, medians. An LRU of 128 units has 256 numbers of state, for
 
 What bounds it: `bound` is the ratio that no kernel of the same products can pass. The LSTM of this shape runs near the peak;
 a scan's products are fewer and its streams as long, so that more of its time is memory.
+
+Where the LRU of 128 units spends its 36 ms (clocks around each phase of the native runtime, Python's clock around it; 2 cores of
+a Zen 4): 4 + 4 + 4 products, 26.8 at the FMA peak; 3.6 more, most of it while the lines of the next steps are
+fetched from memory (B forward 5.2 where 4.5 is the peak, C 4.9; backward C 5.5, B 5.0; weight gradients 9.9 where 8.9 is the
+peak, 0.45 of that packing); the scan itself 0.5 forward, 1.2 backward with the sums of four vectors' gradients; waiting for the
+other thread 0.6; outside the kernel 3: 0.25 for what is computed of parameters, 0.5 for its gradients, 1.6 in module, bridge and
+torch's graph, the rest around the call. Twice as fast as the LSTM would be 33 ms: products at 95 % of the peak and nothing but
+them and the scan would be 30.
 """
 
 from __future__ import annotations
