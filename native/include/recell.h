@@ -179,22 +179,6 @@ typedef struct {
 RC_API int rc_crf_loss(const rc_crf_call*);
 RC_API int rc_crf_gradient(const rc_crf_call*);
 
-/* --- optimizer --------------------------------------------------------------------------------------------------------------------------- */
-typedef struct {
-    void* value;           /* (count), read and written, as are the next two */
-    const void* gradient;  /* (count) */
-    void *mean, *square;   /* (count): running averages of the gradient and of its square */
-    float* step;           /* one number, raised by 1 */
-    int64_t count;
-    double rate, decay;
-} rc_adamw_tensor;
-typedef struct {
-    double beta1, beta2, epsilon;
-    double clip;           /* all gradients together are scaled down to this norm; 0: they are taken as they are */
-} rc_adamw_rates;
-/* A step of AdamW on every tensor; dtype 0 float, 1 double. The bits do not depend on the threads. 0, or a negative number. */
-RC_API int rc_adamw(int dtype, int threads, int64_t count, const rc_adamw_tensor*, const rc_adamw_rates*);
-
 /* --- streaming -----------------------------------------------------------------------------------------------------------------------
  * A stream is a chain of links, each bound to fixed buffers: all that a run decides from its program and call is decided when a link is
  * added, so that a step costs little more than its arithmetic. Programs, buffers, tables and packs belong to the caller and must outlive

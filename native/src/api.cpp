@@ -4,7 +4,6 @@
 #include <cstring>
 #include <new>
 
-#include "adamw.h"
 #include "builder.h"
 #include "crf.h"
 #include "ctc.h"
@@ -150,14 +149,6 @@ int rc_crf_gradient(const rc_crf_call* call) {
     return guarded([&] {
         if (!call) fail("rc_crf_gradient: the call is NULL");
         crf_gradient(*call);
-        return 0;
-    });
-}
-
-int rc_adamw(int dtype, int threads, int64_t count, const rc_adamw_tensor* tensors, const rc_adamw_rates* rates) {
-    return guarded([&] {
-        if (!rates) fail("rc_adamw: the rates are NULL");
-        adamw(dtype, threads, count, tensors, *rates);
         return 0;
     });
 }

@@ -2,7 +2,6 @@
 // baseline.
 #include "kernels.h"
 
-#include "adamw_kernels.h"
 #include "crf_kernels.h"
 #include "ctc_kernels.h"
 #include "gemm.h"
@@ -46,8 +45,6 @@ template <class T> constexpr recell::Kernels<T> table() {
     k.crf_backward = crf_backward<T>;
     k.crf_moves = crf_moves<T>;
     k.crf_scratch = crf_scratch;
-    k.adamw_move = adamw_move<T>;
-    k.sum_of_squares = sum_of_squares<T>;
     k.fma_work = fma_work<T>;
     PointFunction<T>* p = k.point;
     p[op_copy] = map<T, Copy, 1>, p[op_splat] = splat_rows<T>;

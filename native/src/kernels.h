@@ -3,7 +3,6 @@
 #pragma once
 #include <cstdint>
 
-#include "adamw_part.h"
 #include "crf_job.h"
 #include "ctc_row.h"
 #include "ops.h"
@@ -124,9 +123,6 @@ template <class T> struct Kernels {
     void (*crf_backward)(const CrfJob<T>&, int64_t first, int64_t count, double* scratch);
     void (*crf_moves)(const CrfJob<T>&, int64_t tile, int64_t pairs, const double* const* before, const double* const* after);
     int64_t (*crf_scratch)(int64_t width);
-    // A piece of a tensor in a step of AdamW, and what of its gradient the norm needs.
-    void (*adamw_move)(const AdamWPart<T>&);
-    double (*sum_of_squares)(const T* a, int64_t count);
     // Runs independent FMA chains; returns the number of floating point operations done.
     double (*fma_work)(int64_t repeats, T* sink);
 };

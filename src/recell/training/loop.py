@@ -247,11 +247,13 @@ class Training:
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._learner.next_loss()
         loss.mean.backward()
+        if self._plan.clip is not None:
+            torch.nn.utils.clip_grad_norm_(module.parameters(), self._plan.clip)
         optimizers.set_learning_rate(self._optimizer, self._schedule(standing.step))
         value = loss.mean.item()
         if not math.isfinite(value):
             raise RecellError(_not_finite(value, standing.step, self._plan))
-        optimizers.step(self._optimizer, self._plan.clip)
+        self._optimizer.step()
         standing.step += 1
         if self._average is not None:
             self._average.update(standing.step)

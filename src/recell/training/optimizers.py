@@ -8,53 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recell.compiler.backends.cpu.adamw import Moved, adamw
 from recell.errors import RecellError, unknown
-from recell.nn.tensors import plain
 
 Parameters = Iterable[torch.nn.Parameter]
 
 
-class AdamW(torch.optim.AdamW):
-    """torch's, fused; `moved` is what one native call takes to clip and step where all of it lies on the CPU."""
-
-    def moved(self) -> list[Moved] | None:
-        """Every tensor that has a gradient, with its state; None where a kernel cannot read one of them."""
-        found = [self._moved(p, p.grad, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        dtypes = {None if one is None else one.value.dtype for one in found}
-        return found if dtypes <= {torch.float32} or dtypes <= {torch.float64} else None  # type: ignore[return-value]
-
-    def _moved(self, value: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> Moved | None:
-        if value.device.type != "cpu" or gradient.layout != torch.strided or gradient.dtype != value.dtype:
-            return None
-        state = self.state[value]
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(value), torch.zeros_like(value)
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        if not (value.is_contiguous() and mean.is_contiguous() and square.is_contiguous()):
-            return None
-        step = state["step"]
-        return Moved(value, plain(gradient), mean, square, step, value.numel(), group["lr"], group["weight_decay"])
-
-
-def step(optimizer: torch.optim.Optimizer, clip: float | None) -> None:
-    """Scale all gradients together down to the norm `clip` (Pascanu et al. 2013), and move; the gradients may stay unscaled."""
-    moved = optimizer.moved() if isinstance(optimizer, AdamW) else None
-    if moved is not None:
-        (beta1, beta2), epsilon = optimizer.defaults["betas"], optimizer.defaults["eps"]
-        with torch.no_grad():
-            adamw(moved, beta1=beta1, beta2=beta2, epsilon=epsilon, clip=clip or 0.0)
-            torch.autograd.graph.increment_version([one.value for one in moved])
-        return
-    if clip is not None:
-        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
-    optimizer.step()
-
-
 def _adamw(groups: Any, learning_rate: float) -> torch.optim.Optimizer:
     """Loshchilov & Hutter, "Decoupled weight decay regularization", 2019."""
-    return AdamW(groups, lr=learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
 def _sgd(groups: Any, learning_rate: float) -> torch.optim.Optimizer:

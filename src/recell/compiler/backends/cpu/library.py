@@ -73,7 +73,6 @@ PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_ctc_loss": (c_int, (c_void_p,)),
     "rc_crf_loss": (c_int, (c_void_p,)),
     "rc_crf_gradient": (c_int, (c_void_p,)),
-    "rc_adamw": (c_int, (c_int, c_int, c_int64, c_void_p, c_void_p)),
     "rc_stream_new": (c_void_p, ()),
     "rc_stream_free": (None, (c_void_p,)),
     "rc_stream_program": (c_int, (c_void_p, c_void_p, c_void_p, POINTER(CallArguments))),
