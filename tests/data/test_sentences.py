@@ -68,7 +68,7 @@ def test_frames() -> None:
         ("a O\nb\n", "line 2 has 1 column"),
         ("a O\n\nb X O\n", "line 3 has 3 column"),
         ("a\n", "a word and its tag"),
-        ("a O\nb I-x\n", "line 1: the tag 'I-x' at word 2 cannot follow O"),
+        ("a O\nb I-x\n", "line 2, word 2 .'b'.: the tag 'I-x' cannot follow O"),
         ("a B-x\nb I-y\n", "cannot follow B-x"),
         ("\n\n", "no sentence"),
     ],

@@ -110,6 +110,62 @@ def test_frames() -> None:
         task.predict([["a"]])
 
 
+def test_bioes_comes_back_as_bioes_and_is_measured_so(tmp_path) -> None:
+    words, tags = [["fly", "New", "York"], ["to", "Rome", "now"]] * 20, [["O", "B-c", "E-c"], ["O", "S-c", "O"]] * 20
+    task = Tagger(**SMALL, validation_fraction=0).fit(words, tags, progress=False)
+    task.save(tmp_path / "m")
+    assert recell.load(tmp_path / "m").predict(words[:2]) == task.predict(words[:2]) == tags[:2]
+    assert task.evaluate(words, tags)["slot_f1"] == task.score(words, tags) == 1
+    with pytest.raises(DataError, match="no sentence ends with the tag 'B-c'; write S-c"):
+        task.evaluate([["to", "Rome"]], [["O", "B-c"]])
+
+
+@pytest.mark.parametrize(("tags", "says"), [
+    (["E-y", "O"], "cannot follow"), (["B-y", "O", "S-y"], "cannot follow B-y; write E-y or S-y"),
+    (["B-c", "I-c", "0"], "some do not; came 0;"), (["B-c", "L-c", "U-c"], "BILOU is not read"), (["B", "I", "O"], "name a kind"),
+    (["B-c", "i-c", "O"], "came i-c"), (["B-", "B-c"], "came B-;"), ([1, "O"], "tag 1 is no text"),
+])  # fmt: skip
+def test_tags_that_break_their_scheme_are_refused(tags, says) -> None:
+    with pytest.raises(DataError, match=says):
+        Tagger(**SMALL, validation_fraction=0).fit([["a"] * len(tags)], [tags], progress=False)
+
+
+def test_plain_is_said_where_plain_is_meant() -> None:
+    words, tags = [["a", "b", "c"]] * 4, [["B-c", "film", "I-x"]] * 4
+    task = Tagger(**{**SMALL, "epochs": None, "steps": 2}, scheme="plain").fit(words, tags, progress=False)
+    assert set(task.predict(words)[0]) <= {"B-c", "film", "I-x"} and "tag_accuracy" in task.evaluate(words, tags)
+
+
+def test_tags_that_are_whole_numbers_come_back_so(tmp_path) -> None:
+    frames = [np.full((4, 2), value, np.float32) for value in (-1, 1)] * 10
+    tags = [np.full(4, value) for value in (2, 10)] * 10
+    task = Tagger(**SMALL, validation_fraction=0).fit(frames, tags, progress=False)
+    task.save(tmp_path / "m")
+    assert recell.load(tmp_path / "m").predict(frames[:2]) == [[2] * 4, [10] * 4]
+    assert task.score(frames, tags) == 1 and "true" in task.report(frames, tags)
+
+
+def test_what_training_would_not_see_is_not_held_out_and_counts_as_missed_in_score() -> None:
+    words, tags = [["a", "b"], *[["a", "c"]] * 9], [["O", "B-rare"], *[["O", "B-c"]] * 9]
+    task = Tagger(**{**SMALL, "epochs": 2}, validation_fraction=0.9).fit(words, tags, progress=False)
+    assert "B-rare" in task.codec_.known()
+    assert task.score([["a"]], [["B-via"]]) == 0
+    with pytest.raises(DataError, match="sentence 1, word 1 .'a'.: .*film"):
+        task.evaluate([["a"]], [["film"]])
+
+
+def test_the_report(fitted) -> None:
+    said = fitted.report(*grammar(20, seed=4))
+    assert all(name in said for name in ("from", "precision", "support", "arrive", "true \\ said"))
+    assert said.count("precision") == 2
+
+
+@pytest.mark.parametrize("data", [None, 3])
+def test_no_data_is_one_line(data) -> None:
+    with pytest.raises(DataError, match="list"):
+        Tagger(**SMALL).fit(data, progress=False)
+
+
 def test_files_and_streams(tmp_path) -> None:
     words, labels = grammar(60)
     folder = tmp_path / "data"

@@ -68,11 +68,13 @@ class DocumentFile:
 
 def documents_of(data: Any, labels: Any = None) -> list[Document]:
     """Documents of Python lists: texts with lists of (start, end, kind) beside them, or (text, spans) pairs, or Documents."""
-    if isinstance(data, str):
+    if isinstance(data, str) or not isinstance(data, Iterable):
         raise DataError(message("data is a list of texts", came=f"{data!r:.40}", write="[text]"))
-    rows = list(data)
+    rows = list(cast(Iterable[Any], data))
     if labels is not None:
-        marks = list(labels)
+        if isinstance(labels, str) or not isinstance(labels, Iterable):
+            raise DataError(message("a list of terms for each text", came=f"{labels!r:.40}", write='[[(0, 4, "Task")]]'))
+        marks = list(cast(Iterable[Any], labels))
         if len(marks) != len(rows):
             raise DataError(message(f"{len(rows)} texts need as many lists of terms", came=len(marks), write="one for each"))
         rows = list(zip(rows, marks, strict=True))
@@ -81,7 +83,7 @@ def documents_of(data: Any, labels: Any = None) -> list[Document]:
 
 def unmarked_of(data: Iterable[Any]) -> Iterator[Document]:
     """Documents without terms, out of texts as they come; (text, spans) pairs and Documents are taken too."""
-    if isinstance(data, str):
+    if isinstance(data, str) or not isinstance(data, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise DataError(message("data is a list of texts", came=f"{data!r:.40}", write="[text]"))
     for number, row in enumerate(data, 1):
         yield _checked(row, None, f"text {number}") if isinstance(row, str) else _of_row(row, f"text {number}")

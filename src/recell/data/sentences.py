@@ -27,9 +27,18 @@ class Sentence:
     tags: tuple[str, ...] | None = None
     intent: str | None = None
     where: str = ""  # for errors: file and line, or the number in a list
+    lines: tuple[int, ...] = ()  # the line of each word, where the file has one for each
+    whole: bool = False  # the tags came as whole numbers, and are here written out
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def at(self, place: int) -> str:
+        """Where a word stands, for errors."""
+        if not isinstance(self.words, tuple):
+            return f"{self.where}, frame {place + 1}"
+        file = f"{self.where.rpartition(', line ')[0]}, line {self.lines[place]}" if self.lines else self.where
+        return f"{file}, word {place + 1} ({self.words[place]!r:.30})"
 
 
 class SentenceFile:
@@ -39,8 +48,8 @@ class SentenceFile:
     sentence. A line `-DOCSTART-` and lines that begin with `# ` are left out. SNIPS: a sentence a line, in three files.
     """
 
-    def __init__(self, path: str | Path, *, labelled: bool = True) -> None:
-        self.path, self._labelled = Path(path), labelled
+    def __init__(self, path: str | Path, *, labelled: bool = True, plain: bool = False) -> None:
+        self.path, self._labelled, self._plain = Path(path), labelled, plain
         self._count: int | None = None
 
     def __iter__(self) -> Iterator[Sentence]:
@@ -48,7 +57,7 @@ class SentenceFile:
         count = 0
         for sentence in found:
             count += 1
-            yield checked(sentence)
+            yield checked(sentence, plain=self._plain)
         if not count:
             raise DataError(message(f"{self.path} holds no sentence", write="a file with a word and its tag on each line"))
         self._count = count
@@ -59,21 +68,27 @@ class SentenceFile:
         return self._count
 
 
-def sentences_of(data: Any, labels: Any = None) -> list[Sentence]:
-    """Sentences of Python lists: `data` words and `labels` tags or (tags, intent) pairs; or `data` (words, tags[, intent])."""
-    if isinstance(data, str):
+def sentences_of(data: Any, labels: Any = None, *, plain: bool = False) -> list[Sentence]:
+    """Sentences of Python lists: `data` words and `labels` tags or (tags, intent) pairs; or `data` (words, tags[, intent]).
+    `plain` tags mark no spans, whatever they look like."""
+    if isinstance(data, str) or not isinstance(data, Iterable):
         raise DataError(message("a sentence is a list of words", came=f"{data!r:.40}", write='[["arrive", "Taipei"]]'))
-    rows = list(data)
+    rows = list(cast(Iterable[Any], data))
     if labels is None:
-        return [checked(_sentence(row, f"sentence {n}")) for n, row in enumerate(rows, 1)]
-    marks = list(labels)
+        return [checked(_sentence(row, f"sentence {n}"), plain=plain) for n, row in enumerate(rows, 1)]
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise DataError(message("labels are a list of tags for each sentence", came=f"{labels!r:.40}", write='[["O", "B-city"]]'))
+    marks = list(cast(Iterable[Any], labels))
     if len(marks) != len(rows):
         raise DataError(message(f"{len(rows)} sentences need as many labels", came=len(marks), write="one list of tags for each"))
-    return [checked(_labelled(row, mark, f"sentence {n}")) for n, (row, mark) in enumerate(zip(rows, marks, strict=True), 1)]
+    pairs = enumerate(zip(rows, marks, strict=True), 1)
+    return [checked(_labelled(row, mark, f"sentence {n}"), plain=plain) for n, (row, mark) in pairs]
 
 
 def unlabelled_of(data: Iterable[Any]) -> Iterator[Sentence]:
     """Sentences without tags out of word lists or frames, as they come; Sentence objects and (words, tags) are taken too."""
+    if not isinstance(data, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DataError(message("sentences are a list", came=f"{data!r:.40}", write='[["arrive", "Taipei"]]'))
     for number, row in enumerate(data, 1):
         if isinstance(row, Sentence):
             yield row
@@ -83,8 +98,8 @@ def unlabelled_of(data: Iterable[Any]) -> Iterator[Sentence]:
             yield checked(Sentence(words_of(row, f"sentence {number}"), where=f"sentence {number}"))
 
 
-def checked(sentence: Sentence) -> Sentence:
-    """The sentence itself; DataError where it is empty, or its tags are too many, too few or break BIO."""
+def checked(sentence: Sentence, *, plain: bool = False) -> Sentence:
+    """The sentence itself; DataError where it is empty, or its tags are too many, too few or, unless `plain`, break BIO."""
     where, tags = sentence.where, sentence.tags
     if not len(sentence.words):
         raise DataError(f"{where} is empty; leave it out, or give it words")
@@ -94,11 +109,24 @@ def checked(sentence: Sentence) -> Sentence:
         return sentence
     if len(tags) != len(sentence.words):
         raise DataError(message(f"{where} has {len(sentence.words)} words and {len(tags)} tags", write="one tag for each word"))
-    if marks_spans(tags) and not any(tag[0] in "ES" for tag in tags) and (place := broken(tags)) is not None:
-        before = tags[place - 1] if place else "the start"
-        raise DataError(message(f"{where}: the tag {tags[place]!r} at word {place + 1} cannot follow {before}",
-                                write=f"B{tags[place][1:]} where a span begins"))
+    if not plain and marks_spans(tags) and not any(tag[0] in "ES" for tag in tags):
+        check_unbroken(sentence, "bio")
     return sentence
+
+
+def check_unbroken(sentence: Sentence, scheme: str) -> None:
+    """DataError where a tag cannot follow the one before it in "bio" or "bioes"."""
+    tags = sentence.tags or ()
+    place = broken(tags, scheme)
+    if place is None:
+        return
+    before = tags[place - 1] if place else "the start"
+    if place == len(tags):
+        write = f"{'S' if before[0] == 'B' else 'E'}{before[1:]} where a span ends"
+        raise DataError(message(f"{sentence.at(place - 1)}: no sentence ends with the tag {before!r}", write=write))
+    is_inside = tags[place][0] in "IE"
+    write = f"B{tags[place][1:]} where a span begins" if is_inside else f"E{before[1:]} or S{before[1:]} where a span ends"
+    raise DataError(message(f"{sentence.at(place)}: the tag {tags[place]!r} cannot follow {before}", write=write))
 
 
 def words_of(row: Any, where: str) -> tuple[str, ...] | Frames:
@@ -129,14 +157,28 @@ def _sentence(row: Any, where: str) -> Sentence:
 def _labelled(words: Any, mark: Any, where: str) -> Sentence:
     paired = isinstance(mark, tuple) and len(cast(Any, mark)) == 2 and not isinstance(mark[0], str)
     tags, intent = cast(Any, mark) if paired else (mark, None)
-    if isinstance(tags, str) or not isinstance(tags, Sequence) or not all(isinstance(t, str) and t for t in cast(Any, tags)):
+    names, whole = _tags_of(tags, where)
+    return Sentence(words_of(words, where), names, None if intent is None else str(intent), where, whole=whole)
+
+
+def _tags_of(tags: Any, where: str) -> tuple[tuple[str, ...], bool]:
+    """Tags as texts, and whether they came as whole numbers."""
+    listed: Any = tags.tolist() if isinstance(tags, np.ndarray) else tags
+    if isinstance(listed, str) or not isinstance(listed, Sequence):
         raise DataError(message(f"{where} has no list of tags", came=f"{tags!r:.40}", write='["O", "B-city"]'))
-    return Sentence(words_of(words, where), tuple(cast(Sequence[str], tags)), None if intent is None else str(intent), where)
+    found: list[Any] = list(cast(Sequence[Any], listed))
+    if found and all(isinstance(tag, (int, np.integer)) and not isinstance(tag, bool) for tag in found):
+        return tuple(str(int(tag)) for tag in found), True
+    for place, tag in enumerate(found, 1):
+        if not isinstance(tag, str) or not tag:
+            said = f"{where}: tag {place} is no text, or tags are not all whole numbers"
+            raise DataError(message(said, came=f"{tag!r:.40}", write='["O", "B-city"]'))
+    return tuple(map(str, found)), False
 
 
 def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
-    rows: list[list[str]] = []
-    first, columns = 1, 0
+    rows, lines = list[list[str]](), list[int]()
+    columns = 0
     number = 0
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split()
@@ -144,8 +186,8 @@ def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
             continue
         if not cells:
             if rows:
-                yield _of_rows(rows, f"{path}, line {first}", labelled)
-            rows, first = [], number + 1
+                yield _of_rows(rows, path, lines, labelled)
+            rows, lines = [], []
             continue
         columns = columns or len(cells)
         if len(cells) != columns or (labelled and columns < 2):
@@ -153,15 +195,15 @@ def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
             wanted = wanted if labelled else "a word a line, and an empty line between sentences"
             said = f"{path}, line {number} has {len(cells)} column(s)"
             raise DataError(message(said, came=f"{line.strip()!r:.60}", write=wanted))
-        if not rows:
-            first = number
         rows.append(cells)
+        lines.append(number)
     if rows:
-        yield _of_rows(rows, f"{path}, line {first}", labelled)
+        yield _of_rows(rows, path, lines, labelled)
 
 
-def _of_rows(rows: list[list[str]], where: str, labelled: bool) -> Sentence:
-    return Sentence(tuple(row[0] for row in rows), tuple(row[-1] for row in rows) if labelled else None, None, where)
+def _of_rows(rows: list[list[str]], path: Path, lines: list[int], labelled: bool) -> Sentence:
+    tags = tuple(row[-1] for row in rows) if labelled else None
+    return Sentence(tuple(row[0] for row in rows), tags, None, f"{path}, line {lines[0]}", tuple(lines))
 
 
 def _snips(folder: Path, labelled: bool) -> Iterator[Sentence]:

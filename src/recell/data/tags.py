@@ -6,35 +6,64 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recell.errors import DataError
+from recell.errors import DataError, message
 
 OUTSIDE = "O"
 Span = tuple[int, int, str]  # first word, the word after the last, kind
 _BEGINS, _INSIDE = "BS", "IE"
 
 
+def is_formed(tag: str) -> bool:
+    """Whether a tag is O, or a letter of BIOES, a dash and a kind."""
+    return tag == OUTSIDE or (len(tag) > 2 and tag[0] in "BIES" and tag[1] == "-")
+
+
 def marks_spans(tags: Iterable[str]) -> bool:
     """Whether all tags are O or a letter of BIOES, a dash and a kind, with at least one of these."""
     found = set(tags) - {OUTSIDE}
-    return bool(found) and all(len(tag) > 2 and tag[0] in "BIES" and tag[1] == "-" for tag in found)
+    return bool(found) and all(map(is_formed, found))
 
 
-def broken(tags: Sequence[str]) -> int | None:
-    """The first place whose tag cannot follow the one before in BIO, or None: an I- after O, or after another kind.
+def scheme_of(tags: Iterable[str]) -> str:
+    """What scheme tags are of: "bio", "bioes" (an E- or S- is among them) or "plain".
+
+    DataError where at least half of them mark spans and others do not (O aside), or where they are letters without a kind.
+
+    >>> scheme_of(["O", "B-city"]), scheme_of(["O", "S-city"]), scheme_of(["NOUN", "O"])
+    ('bio', 'bioes', 'plain')
+    """
+    found = set(tags) - {OUTSIDE}
+    stray = sorted(tag for tag in found if not is_formed(tag))
+    if found >= {"B", "I"} and all(len(tag) == 1 and tag in "BIESLU" for tag in found):
+        raise DataError(message("tags of spans name a kind", came=", ".join(stray), write="B-term, or scheme='plain'"))
+    if found and not stray:
+        return "bioes" if any(tag[0] in "ES" for tag in found) else "bio"
+    if 2 * len(stray) > len(found) and not any(tag[:2] in ("L-", "U-") and f"B{tag[1:]}" in found for tag in stray):
+        return "plain"
+    if not found:
+        return "plain"
+    is_bilou = all(tag[:2] in ("L-", "U-") for tag in stray)
+    write = "E- for L- and S- for U-: BILOU is not read" if is_bilou else "BIO or BIOES throughout, or scheme='plain'"
+    raise DataError(message("most tags mark spans, but some do not", came=", ".join(stray[:5]), write=write))
+
+
+def broken(tags: Sequence[str], scheme: str = "bio") -> int | None:
+    """The first place whose tag cannot follow the one before, or None: an I- after O, or after another kind; in "bioes" also
+    what stands where a span has begun and not ended, and the place after the last if one has not ended there.
 
     >>> broken(["O", "I-city"]), broken(["B-city", "I-city", "O"])
     (1, None)
     """
-    before = OUTSIDE
-    for place, tag in enumerate(tags):
-        if tag[0] == "I" and (before == OUTSIDE or before[1:] != tag[1:]):
+    after_all = [OUTSIDE] if scheme == "bioes" else []
+    for place, (before, tag) in enumerate(itertools.pairwise([OUTSIDE, *tags, *after_all])):
+        if not _follows(before, tag, scheme):
             return place
-        before = tag
     return None
 
 

@@ -79,6 +79,13 @@ def report(truth: NDArray[Any], chosen: NDArray[Any], names: Sequence[str]) -> s
     return by_class + "\n" + _table(confusion_matrix(truth, chosen, labels=numbers), names)
 
 
+def by_name(truth: Sequence[str], chosen: Sequence[str], names: Sequence[str]) -> str:
+    """`report` on names; those in `truth` that are not of `names` come last."""
+    every = list(dict.fromkeys([*names, *sorted(set(truth))]))
+    numbers = {name: number for number, name in enumerate(every)}
+    return report(np.array([numbers[name] for name in truth]), np.array([numbers[name] for name in chosen]), every)
+
+
 def _table(counts: NDArray[Any], names: Sequence[str]) -> str:
     """Rows are what is true, columns what was said."""
     cells = [["true \\ said", *names], *([name, *map(str, row)] for name, row in zip(names, counts.tolist(), strict=True))]

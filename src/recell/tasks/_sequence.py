@@ -242,10 +242,11 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
             for example, answer in zip(part, answers, strict=True):
                 yield example, self._readable(codec, example, answer)
 
-    def _measure(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example]) -> dict[str, float]:
-        """The loss and the figures; of the examples, one window at a time is in memory."""
+    def _measure(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example], *,
+                 labelled: bool = True) -> dict[str, float]:  # fmt: skip
+        """The loss (if not `labelled`: 0) and the figures; of the examples, one window at a time is in memory."""
         sums, total, count = dict[str, Any](), 0.0, 0
-        for part, answers, loss, weight in self._answered(network, codec, examples):
+        for part, answers, loss, weight in self._answered(network, codec, examples, labelled=labelled):
             total, count = total + loss, count + weight
             for name, number in self._counts(codec, part, answers).items():
                 sums[name] = sums[name] + number if name in sums else number
@@ -254,10 +255,11 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         return {"loss": total / max(count, 1), **self._figures(codec, sums)}
 
     def _answered(self, network: SequenceNetwork, codec: Codec[Example, Item],
-                  examples: Iterable[Example]) -> Iterator[tuple[list[Example], list[Answer], float, int]]:  # fmt: skip
+                  examples: Iterable[Example], *,
+                  labelled: bool = True) -> Iterator[tuple[list[Example], list[Answer], float, int]]:  # fmt: skip
         """Labelled examples, a window at a time, with what `_answers` says of it."""
         for part in in_windows(examples, WINDOW):
-            yield part, *self._answers(network, codec, part, labelled=True)
+            yield part, *self._answers(network, codec, part, labelled=labelled)
 
     def _answers(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Sequence[Example], *,
                  labelled: bool) -> tuple[list[Answer], float, int]:  # fmt: skip
@@ -302,8 +304,15 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         if held >= len(examples):
             raise DataError(f"{len(examples)} example(s) cannot be divided into some to learn from and {held} to hold out; "
                             "write validation_fraction=0, or give more")
-        order = np.random.default_rng(self.seed & (2**64 - 1)).permutation(len(examples))
-        return [examples[place] for place in sorted(order[held:])], [examples[place] for place in sorted(order[:held])]
+        order = np.random.default_rng(self.seed & (2**64 - 1)).permutation(len(examples)).tolist()
+        seen = {label for place in order[held:] for label in self._labels_in(examples[place])}
+        strange = [place for place in order[:held] if not seen.issuperset(self._labels_in(examples[place]))]
+        learnt, kept = sorted([*order[held:], *strange]), sorted(set(order[:held]).difference(strange))
+        return [examples[place] for place in learnt], [examples[place] for place in kept]
+
+    def _labels_in(self, example: Example) -> Iterable[Any]:
+        """Labels that training must see: an example whose label no other has is learnt from, not held out."""
+        return ()
 
     def _usual_plan(self, steps: int, steps_per_epoch: int) -> dict[str, Any]:
         """Validated once an epoch, where there are several."""

@@ -212,6 +212,13 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         self.backend = backend
         self.stream = stream
 
+    def score(self, data: Any, labels: Any = None) -> float:
+        """Boundary F1. A kind that training never saw counts by its places: scikit-learn's folds may hold one."""
+        network, codec = self._fitted()
+        with self._thread_count():
+            figures = self._measure(network, codec, self._labelled(data, labels), labelled=False)
+        return figures[self._main_figure(codec)]
+
     def report(self, data: Any, labels: Any = None) -> str:
         """Precision, recall and F1 of every kind, and how many marks were moved to words' edges or cannot be held by tags."""
         network, codec = self._fitted()
@@ -237,6 +244,9 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         if isinstance(data, (str, Path)):
             return DocumentFile(data)
         return documents_of(data, labels)
+
+    def _labels_in(self, example: Document) -> Iterable[Any]:
+        return {kind for _, _, kind in example.spans or ()} if self.kinds else ()
 
     def _unlabelled(self, data: Any) -> Iterable[Document]:
         return DocumentFile(data, labelled=False) if isinstance(data, (str, Path)) else unmarked_of(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recell.data.ragged import side_by_side
-from recell.data.sentences import Sentence, SentenceFile, sentences_of, unlabelled_of
-from recell.data.tags import marks_spans, may_follow, to_bio, to_bioes
+from recell.data.sentences import Sentence, SentenceFile, check_unbroken, sentences_of, unlabelled_of
+from recell.data.tags import OUTSIDE, is_formed, may_follow, scheme_of, to_bio, to_bioes
 from recell.errors import DataError, ModelError, message, unknown
 from recell.language.cell import Cell
 from recell.nn.crf import CRF, FORBIDDEN, viterbi
 from recell.nn.dropout import Dropout
+from recell.tasks import _scores
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._pooling import highest
@@ -47,11 +49,14 @@ class Item:
 
 
 class TagCodec:
-    """Words, tags and intents as numbers."""
+    """Words, tags and intents as numbers. The network's tags are of `scheme`; examples write theirs in the scheme `written`,
+    or as `whole` numbers."""
 
     unit = "words"
 
-    def __init__(self, table: WordTable | None, features: int, tags: Sequence[str], scheme: str, intents: Sequence[str]) -> None:
+    def __init__(self, table: WordTable | None, features: int, tags: Sequence[str], scheme: str, intents: Sequence[str], *,
+                 written: str = "bio", whole: bool = False) -> None:  # fmt: skip
+        self.written, self.whole = written, whole
         self.table, self.features, self.tags, self.scheme, self.intents = table, features, tuple(tags), scheme, tuple(intents)
         self._tag_numbers = {tag: number for number, tag in enumerate(self.tags)}
         self._intent_numbers = {intent: number for number, intent in enumerate(self.intents)}
@@ -88,32 +93,55 @@ class TagCodec:
         return made | {"tags": torch.from_numpy(tags), "intents": torch.tensor([item.intent for item in items])}
 
     def names(self, numbers: Sequence[int]) -> list[str]:
-        """Tags as the training examples write them."""
+        """Tags as the training examples write them; whole numbers are written out."""
         tags = [self.tags[number] for number in numbers]
-        return to_bio(tags) if self.scheme == "bioes" else tags
+        return to_bio(tags) if self._is_translated else tags
+
+    def known(self) -> list[str]:
+        """All tags, as the training examples write them."""
+        return list(dict.fromkeys(to_bio(self.tags) if self._is_translated else self.tags))
+
+    def check(self, example: Sentence) -> tuple[str, ...]:
+        """The example's tags; DataError where it has none, or they are not of the scheme, or an intent is wanting."""
+        if example.tags is None:
+            raise DataError(f"{example.where} has no tags; give one for each word")
+        if self.intents and example.intent is None:
+            offered = ", ".join(self.intents[:3])
+            said = f"{example.where} has no intent, and this tagger has learnt intents"
+            raise DataError(message(said, write=f"(tags, intent), such as {offered}, or SNIPS's three files"))
+        if self.scheme != "plain":
+            for place, tag in enumerate(example.tags):
+                if not is_formed(tag) or (tag[0] in "ES" and self.written == "bio"):
+                    raise DataError(f"{example.at(place)}: " + unknown("tag that training saw", tag, self.known()))
+            check_unbroken(example, self.written)
+        return example.tags
+
+    @property
+    def _is_translated(self) -> bool:
+        return self.scheme == "bioes" and self.written == "bio"
 
     def to_json(self) -> dict[str, Any]:
         table = None if self.table is None else self.table.to_json()
         return {"table": table, "features": self.features, "tags": list(self.tags), "scheme": self.scheme,
-                "intents": list(self.intents)}  # fmt: skip
+                "intents": list(self.intents), "written": self.written, "whole": self.whole}  # fmt: skip
 
     @classmethod
     def from_json(cls, described: Mapping[str, Any]) -> TagCodec:
         """The codec out of its data; ModelError where the data is none."""
         tags, intents, table = described.get("tags"), described.get("intents"), described.get("table")
-        if not isinstance(tags, list) or not isinstance(intents, list) or described.get("scheme") not in SCHEMES:
+        if not isinstance(tags, list) or not isinstance(intents, list) or described.get("scheme") not in SCHEMES or (
+                described.get("written", "bio") not in SCHEMES):  # fmt: skip
             raise ModelError("config.json is damaged: the codec has no tags; save the model again")
         return cls(WordTable.from_json(table) if isinstance(table, dict) else None, int(described.get("features") or 0),
-                   tags, str(described["scheme"]), intents)  # fmt: skip
+                   tags, str(described["scheme"]), intents, written=str(described.get("written", "bio")),
+                   whole=bool(described.get("whole")))  # fmt: skip
 
     def _tags(self, example: Sentence) -> NDArray[np.int64]:
-        if example.tags is None:
-            raise DataError(f"{example.where} has no tags; give one for each word")
-        tags = to_bioes(to_bio(example.tags)) if self.scheme == "bioes" else list(example.tags)
-        for tag, given in zip(tags, example.tags, strict=True):
+        given = self.check(example)
+        tags = to_bioes(given) if self._is_translated else list(given)
+        for place, tag in enumerate(tags):
             if tag not in self._tag_numbers:
-                known = to_bio(self.tags) if self.scheme == "bioes" else self.tags
-                raise DataError(f"{example.where}: " + unknown("tag that training saw", given, known))
+                raise DataError(f"{example.at(place)}: " + unknown("tag that training saw", given[place], self.known()))
         return np.array([self._tag_numbers[tag] for tag in tags], np.int64)
 
     def _intent(self, example: Sentence) -> int:
@@ -168,7 +196,8 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
     """Learns a tag for every word, and the intent of the sentence where the data names one.
 
     Data: a CoNLL file (columns: word ... tag), a folder of SNIPS's three files, lists of words with lists of tags, or numeric
-    frames (T, features) with a tag each. ``output`` "crf" or "softmax"; either way tags come out that obey BIO.
+    frames (T, features) with a tag each. ``output`` "crf" or "softmax"; either way tags come out that obey the scheme of the
+    data, BIO or BIOES; ``scheme`` "plain" says that tags mark no spans though they look so ("auto": seen from the tags).
     ``character_size`` 0 leaves out the character RNN; ``trigram_size`` above 0 adds letter trigrams, ``shape_size`` the
     word's shape (Xx, d.d); ``vectors`` names a text file of pretrained word vectors, whose length is ``word_size``.
     ``unknown_rate`` of the words are made unknown in training.
@@ -181,7 +210,7 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
     def __init__(self, *, cell: Cell | str = "LSTM", hidden_size: HiddenSize = 128, num_layers: int = 1,
                  bidirectional: bool = True, sizes: Mapping[str, int] | None = None, modifiers: Sequence[str] = (),
                  dropout: float = 0.5, input_dropout: float | None = None, variational: bool = False, residual: bool = False,
-                 highway: bool = False, output: str = "crf", word_size: int = 100, character_size: int = 25,
+                 highway: bool = False, output: str = "crf", scheme: str = "auto", word_size: int = 100, character_size: int = 25,
                  trigram_size: int = 0, shape_size: int = 0, vectors: str | None = None, lowercase: bool = True,
                  minimum_count: int = 1, unknown_rate: float = 0.02, batch_size: int = 16, steps: int | None = None,
                  epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
@@ -200,6 +229,7 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         self.residual = residual
         self.highway = highway
         self.output = output
+        self.scheme = scheme
         self.word_size = word_size
         self.character_size = character_size
         self.trigram_size = trigram_size
@@ -222,32 +252,88 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         self.backend = backend
         self.stream = stream
 
+    def score(self, data: Any, labels: Any = None) -> float:
+        """The main figure, slot F1 or the tags' accuracy. A tag or intent that training never saw counts as missed, for
+        scikit-learn's folds may hold one; `evaluate` refuses it, for it has no loss."""
+        network, codec = self._fitted()
+        with self._thread_count():
+            figures = self._measure(network, codec, self._checked(data, labels), labelled=False)
+        return figures[self._main_figure(codec)]
+
+    def report(self, data: Any, labels: Any = None) -> str:
+        """Precision, recall, F1 and number of the spans of each kind, or of each tag with the table of confusions where tags
+        mark no spans; the same of the intents, where they were learnt."""
+        network, codec = self._fitted()
+        assert isinstance(codec, TagCodec)
+        truth, found, meant, chosen = list[tuple[str, ...]](), list[list[str]](), list[str](), list[str]()
+        with self._thread_count():
+            for part, answers, *_ in self._answered(network, codec, self._checked(data, labels), labelled=False):
+                truth += [example.tags or () for example in part]
+                found += [codec.names(path) for path, _ in answers]
+                if codec.intents:
+                    meant += [str(example.intent) for example in part]
+                    chosen += [codec.intents[number or 0] for _, number in answers]
+        if not truth:
+            raise DataError("there is nothing to measure; came no example")
+        if codec.scheme == "bioes":
+            said = [span_report(truth, found, codec.written)]
+        else:
+            said = [_scores.by_name([*chain.from_iterable(truth)], [*chain.from_iterable(found)], codec.tags)]
+        if codec.intents:
+            said += [_scores.by_name(meant, chosen, codec.intents)]
+        return "\n\n".join(said)
+
+    def _checked(self, data: Any, labels: Any) -> Iterator[Sentence]:
+        """Labelled examples whose tags are of the scheme, seen in training or not."""
+        codec = self._fitted()[1]
+        assert isinstance(codec, TagCodec)
+        for example in self._labelled(data, labels):
+            codec.check(example)
+            yield example
+
+    def _labels_in(self, example: Sentence) -> Iterable[Any]:
+        """Tags (of spans: their kinds) and the intent."""
+        kinds = (example.tags or ()) if self.scheme == "plain" else (t[2:] if is_formed(t) else t for t in example.tags or ())
+        return [*(("tag", kind) for kind in kinds), ("intent", example.intent)]
+
     def _check(self) -> Cell:
         cell = self._check_sequence(("word_size", "minimum_count"))
         check_choice("output", self.output, ("crf", "softmax"))
+        check_choice("scheme", self.scheme, ("auto", "plain"))
         self._check_words()
         return cell
 
     def _labelled(self, data: Any, labels: Any) -> Source[Sentence]:
         if isinstance(data, (str, Path)):
-            return SentenceFile(data)
-        return sentences_of(data, labels)
+            return SentenceFile(data, plain=self._is_plain())
+        return sentences_of(data, labels, plain=self._is_plain())
+
+    def _is_plain(self) -> bool:
+        """Whether tags mark no spans, as far as is known."""
+        codec = getattr(self, "codec_", None)
+        return self.scheme == "plain" or (isinstance(codec, TagCodec) and codec.scheme == "plain")
 
     def _unlabelled(self, data: Any) -> Iterable[Sentence]:
         return SentenceFile(data, labelled=False) if isinstance(data, (str, Path)) else unlabelled_of(data)
 
     def _learn_codec(self, examples: Source[Sentence]) -> TagCodec:
-        tags, intents, features = dict[str, None](), dict[str, None](), 0
+        tags, intents, features, wholes = dict[str, None](), dict[str, None](), 0, set[bool]()
         for example in examples:
             tags |= dict.fromkeys(example.tags or ())
+            wholes.add(example.whole)
             intents |= dict.fromkeys([example.intent] if example.intent is not None else [])
             features = features or (example.words.shape[1] if isinstance(example.words, np.ndarray) else 0)
-        scheme = "plain"
-        if marks_spans(tags):
-            kinds = sorted({tag[2:] for tag in tags if tag != "O"})
-            tags, scheme = dict.fromkeys(["O", *(f"{letter}-{kind}" for kind in kinds for letter in "BIES")]), "bioes"
+        if len(wholes) > 1:
+            raise DataError("tags are texts in some sentences and whole numbers in others; write all of them as texts")
+        whole, scheme = wholes == {True}, "plain"
+        written = "plain" if self.scheme == "plain" else scheme_of(tags)
+        if written == "plain":
+            names = sorted(tags, key=int) if whole else sorted(tags)
+        else:
+            kinds = sorted({tag[2:] for tag in tags if tag != OUTSIDE})
+            names, scheme = [OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in "BIES")], "bioes"
         table = None if features else self._word_table(Spoken(examples))
-        return TagCodec(table, features, list(tags) if scheme == "bioes" else sorted(tags), scheme, sorted(intents))
+        return TagCodec(table, features, names, scheme, sorted(intents), written=written, whole=whole)
 
     def _codec_of(self, described: Mapping[str, Any]) -> TagCodec:
         return TagCodec.from_json(described)
@@ -261,13 +347,13 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
 
     def _counts(self, codec: Any, examples: Sequence[Sentence], answers: Sequence[Answer]) -> dict[str, Any]:
         """Words, tags, sentences and intents that are right, and spans by seqeval's rule."""
-        truth = [to_bio(example.tags or ()) if codec.scheme == "bioes" else list(example.tags or ()) for example in examples]
+        truth = [list(example.tags or ()) for example in examples]
         found = [codec.names(path) for path, _ in answers]
         right = [a == b for a, b in zip(truth, found, strict=True)]
         same = sum(a == b for row, other in zip(truth, found, strict=True) for a, b in zip(row, other, strict=True))
         counts: dict[str, Any] = {"tags": same, "words": sum(map(len, truth)), "sentences": len(truth)}
         if codec.scheme == "bioes":
-            counts["spans"] = strict_spans(truth, found)
+            counts["spans"] = strict_spans(truth, found, codec.written)
         if codec.intents:
             intents = [e.intent == codec.intents[answer[1] or 0] for e, answer in zip(examples, answers, strict=True)]
             counts["intents"] = sum(intents)
@@ -286,7 +372,8 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
     def _readable(self, codec: Any, example: Sentence, answer: Answer) -> Any:
         """The tags, or (tags, intent) where intents were learnt: the form in which labels are given."""
         path, intent = answer
-        tags = codec.names(path)
+        tags: list[Any] = codec.names(path)
+        tags = [int(tag) for tag in tags] if codec.whole else tags
         return tags if intent is None else (tags, codec.intents[intent])
 
     def _shown(self, example: Sentence) -> str:
@@ -303,13 +390,31 @@ class Spoken:
         return (sentence.words for sentence in self._sentences if isinstance(sentence.words, tuple))
 
 
-def strict_spans(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+def strict_spans(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]], scheme: str = "bio") -> NDArray[np.int64]:
     """How many spans were found with their kinds and both ends right, were there, and were found: (3,), by seqeval's strict mode
-    on BIO (IOB2) tags."""
-    from seqeval.scheme import IOB2, Entities
+    on BIO (IOB2) or BIOES (IOBES) tags."""
+    from seqeval.scheme import Entities
 
-    there, came = ({span for row in Entities(list(map(list, rows)), IOB2).entities for span in row} for rows in (truth, found))
+    kind = _scheme(scheme)
+    there, came = ({span for row in Entities(list(map(list, rows)), kind).entities for span in row} for rows in (truth, found))
     return np.array([len(there & came), len(there), len(came)])
+
+
+def span_report(truth: Sequence[Sequence[str]], found: Sequence[Sequence[str]], scheme: str) -> str:
+    """Precision, recall, F1 and number of the spans of each kind, strictly."""
+    from seqeval.metrics import classification_report
+
+    if not any(tag != OUTSIDE for row in (*truth, *found) for tag in row):
+        return "no span is there, and none was found"
+    rows: Any = list(map(list, truth)), list(map(list, found))
+    never: Any = 0
+    return str(classification_report(*rows, mode="strict", scheme=_scheme(scheme), digits=4, zero_division=never)).rstrip()  # pyright: ignore[reportArgumentType]
+
+
+def _scheme(name: str) -> Any:
+    from seqeval.scheme import IOB2, IOBES
+
+    return IOBES if name == "bioes" else IOB2
 
 
 def f1_of(right: int, there: int, came: int) -> float:
