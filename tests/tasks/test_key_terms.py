@@ -161,7 +161,7 @@ def test_report_counts_what_tags_cannot_hold(fitted) -> None:
 
 def test_bad_input(fitted) -> None:
     texts, labels = grammar(4)
-    with pytest.raises(DataError, match="text 1: there is no tag that training saw"):
+    with pytest.raises(DataError, match="text 1, word 1 .*there is no tag that training saw"):
         fitted.evaluate(texts[:1], [[(0, 2, "Task")]])
     with pytest.raises(DataError, match="no term is marked"):
         KeyTerms(**SMALL).fit(texts, [[] for _ in texts], progress=False)
