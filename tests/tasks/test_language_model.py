@@ -12,6 +12,8 @@ import torch
 
 from recell import cells
 from recell.data.batching import IGNORED
+from recell.errors import CellError
+from recell.language.modifiers.layer_norm import layer_norm
 from recell.tasks import LanguageModel
 from recell.tasks._layers import Layers
 from recell.tasks.language_model import Network
@@ -99,6 +101,31 @@ def test_threads_are_set_for_the_training_and_put_back(corpus: Path, small: dict
     )
     LanguageModel(**small).fit(corpus, progress=False)
     assert set(seen) == {1} and torch.get_num_threads() == before
+
+
+def test_modifiers_train_are_saved_and_generate(small: dict[str, Any], corpus: Path, tmp_path: Path) -> None:
+    model = LanguageModel(**small, modifiers=["layer_norm", "zoneout(h=0.1)"]).fit(corpus, progress=False)
+    assert any("layer_norm" in name or "gain" in name for name in model.network_.state_dict())
+    model.save(tmp_path / "m")
+    again = LanguageModel.load(tmp_path / "m")
+    assert again.modifiers == ["layer_norm", "zoneout(h=0.1)"] and again.evaluate(corpus) == model.evaluate(corpus)
+    assert again.generate("the ", 20, seed=3) == model.generate("the ", 20, seed=3)
+    tokens = torch.from_numpy(model.vocabulary_.encode("the cat"))[:, None]
+    with torch.no_grad():
+        scores = model.network_.eval()(tokens)[0][-1, 0]
+    assert model.predict(["the cat"]) == [model.vocabulary_.decode([int(scores.argmax())])]
+    with pytest.raises(CellError, match="written as its call"):
+        LanguageModel(**small, modifiers=[layer_norm()]).fit(corpus, progress=False)  # pyright: ignore[reportArgumentType]
+
+
+def test_scikit_learn_searches_over_texts(small: dict[str, Any]) -> None:
+    selection = pytest.importorskip("sklearn.model_selection")
+    texts = ["the cat sat on the mat, and the dog sat on the log. "] * 30
+    options = {**small, "validation_fraction": 0}
+    search = selection.GridSearchCV(LanguageModel(**options), {"hidden_size": [4, 9]}, cv=2, error_score="raise")
+    search.fit(texts, progress=False)
+    best = search.best_estimator_
+    assert best.score(texts) == -best.evaluate(texts)["nats_per_token"] and search.best_score_ < 0
 
 
 def test_the_best_weights_on_held_out_text_are_kept(corpus: Path, small: dict[str, Any], tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from recell.data.buckets import Buckets, Source, in_batches, in_windows
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
-from recell.language.modifiers.named import named
 from recell.runtime.saved import CONFIG, TENSORS, SavedModel, tensors_bytes
 from recell.tasks._checks import check_count, check_flag, check_part
 from recell.tasks._trained import METRICS, TrainedTask, arrays_of
@@ -115,7 +114,6 @@ class SequenceLearner(Generic[Example, Item]):
 class SequenceTask(TrainedTask, Generic[Example, Item]):
     """A task on separate sequences: fit, predict, evaluate, score, save, load; an estimator for scikit-learn's searches."""
 
-    modifiers: Sequence[str]
     batch_size: int
     validation_fraction: float
     backend: str
@@ -229,11 +227,6 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         figure = self.evaluate(data, labels)[name]
         return -figure if name == "loss" else figure
 
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(two_d_array=False))
-
     def _predicted(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example],
                    window: int) -> Iterator[tuple[Example, Any]]:  # fmt: skip
         for part in in_windows(examples, window):
@@ -325,9 +318,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         check_part("validation_fraction", self.validation_fraction, "a part of the data", 0.1)
         for name in _FLAGS:
             check_flag(name, getattr(self, name, False))
-        if not isinstance(self.modifiers, (list, tuple)):
-            raise RecellError(message("modifiers is a list", came=repr(self.modifiers), write="['zoneout(h=0.1)']"))
-        return cell.with_(*(named(modifier) for modifier in self.modifiers))
+        return cell
 
     # -- saving and loading -----------------------------------------------------------------------------------
 

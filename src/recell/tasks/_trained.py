@@ -6,7 +6,7 @@ A task that inherits has the options that `TrainedTask` names as attributes; it 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from recell import cells
 from recell.data.files import named_folder
 from recell.errors import CellError, ModelError, RecellError, message
 from recell.language.cell import Cell
+from recell.language.modifiers.named import named
 from recell.runtime.saved import CONFIG, TENSORS
 from recell.tasks._checks import check_count, check_one_layer
 from recell.tasks._layers import HiddenSize, Layers
@@ -40,6 +41,7 @@ class TrainedTask(Task):
     hidden_size: HiddenSize
     num_layers: int
     sizes: Mapping[str, int] | None
+    modifiers: Sequence[str]
     dropout: float
     steps: int | None
     epochs: int | None
@@ -52,7 +54,7 @@ class TrainedTask(Task):
     device: str
 
     def _check_shared(self, counts: Iterable[str], optional: Iterable[str] = ()) -> Cell:
-        """Refuse options of every training task that cannot be, and `counts` that are none; the cell."""
+        """Refuse options of every training task that cannot be, and `counts` that are none; the cell, with its modifiers."""
         layers = Layers.of(self)
         layers.check()
         for name in counts:
@@ -70,7 +72,14 @@ class TrainedTask(Task):
         self._plan(1)
         cell = cells.get(self.cell) if isinstance(self.cell, str) else checked_cell(self.cell)
         check_one_layer(cell, bidirectional=getattr(self, "bidirectional", None), layers=layers.count)
-        return cell
+        if not isinstance(self.modifiers, (list, tuple)):
+            raise RecellError(message("modifiers is a list", came=repr(self.modifiers), write="['zoneout(h=0.1)']"))
+        return cell.with_(*(named(modifier) for modifier in self.modifiers))
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(two_d_array=False))
 
     def _plan(self, steps_per_epoch: int) -> Plan:
         if self.plan is not None and not isinstance(self.plan, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]

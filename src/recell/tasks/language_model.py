@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -43,7 +43,7 @@ class LanguageModel(TrainedTask):
     tokens, for ``steps`` windows or ``epochs`` passes (10 by default). The last ``validation_fraction`` of
     the text is held out; the weights that did best on it are kept, and ``patience`` validations without a
     better one end the training. ``plan`` sets further entries of ``recell.training.Plan``, such as
-    ``{"clip": 0.5}``. ``threads`` None leaves torch's number.
+    ``{"clip": 0.5}``. ``modifiers`` such as ``["zoneout(h=0.1)"]`` are put on the cell. ``threads`` None leaves torch's number.
 
     ``hidden_size`` may be a list, a size for each layer. ``residual`` and ``highway`` carry a layer's input past it, from the
     second layer on; ``dropout`` drops units of the embedding, between layers and before the output layer, ``input_dropout``
@@ -59,6 +59,7 @@ class LanguageModel(TrainedTask):
         num_layers: int = 1,
         embedding_size: int | None = None,
         sizes: Mapping[str, int] | None = None,
+        modifiers: Sequence[str] = (),
         dropout: float = 0.0,
         batch_size: int = 32,
         window: int = 100,
@@ -85,6 +86,7 @@ class LanguageModel(TrainedTask):
         self.num_layers = num_layers
         self.embedding_size = embedding_size
         self.sizes = sizes
+        self.modifiers = modifiers
         self.dropout = dropout
         self.batch_size = batch_size
         self.window = window
@@ -158,6 +160,10 @@ class LanguageModel(TrainedTask):
             "tokens": len(numbers),
             "unknown_tokens": int(np.count_nonzero(numbers == UNKNOWN)),
         }
+
+    def score(self, data: Text, labels: None = None) -> float:
+        """Minus the nats a token, the higher the better: what scikit-learn's searches compare, over lists of strings."""
+        return -self.evaluate(data)["nats_per_token"]
 
     def predict(self, data: Iterable[str]) -> list[str]:
         """The most probable next token after each prompt of a list."""
