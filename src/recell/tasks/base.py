@@ -118,6 +118,7 @@ class Task(ABC):
     @classmethod
     def _of_saved(cls, saved: SavedModel) -> Self:
         options = options_from_json(saved.entry("options", kind=dict))
+        options |= {name: () for name, usual in cls._options().items() if usual == () and options.get(name) == []}  # JSON's ()
         task = cls()
         try:
             task.set_params(**options)
