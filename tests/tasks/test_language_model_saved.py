@@ -53,11 +53,11 @@ def test_what_an_earlier_recell_saved_loads_and_resumes_as_before(corpus: Path, 
     loaded = LanguageModel.load(tmp_path / "m")
     assert same(weights(model), weights(loaded)) and loaded.evaluate(corpus) == model.evaluate(corpus)
     assert recell.runtime.load(tmp_path / "m").generate("the", 9, seed=1) == model.generate("the", 9, seed=1)
-    note = model._note("text")
+    note = model._note("text", "held out")
     earlier = {**note, "options": {n: v for n, v in note["options"].items() if n not in younger}}
     _check_note(earlier, note, "m", LanguageModel._options())
     with pytest.raises(ModelError, match="has highway=False; came True"):
-        _check_note(earlier, LanguageModel(**{**small, "steps": 2}, num_layers=2, highway=True)._note("text"), "m",
+        _check_note(earlier, LanguageModel(**{**small, "steps": 2}, num_layers=2, highway=True)._note("text", "held out"), "m",
                     LanguageModel._options())  # fmt: skip
 
 

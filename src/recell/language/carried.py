@@ -41,7 +41,8 @@ def carry_input(cell: Cell, sizes: Mapping[str, int], connection: str) -> Cell:
         gate = builder.apply("sigmoid", (builder.apply("add", (builder.apply("product", (weight, x)), bias)),))
         out = builder.apply("add", (x, builder.apply("mul", (gate, builder.apply("sub", (y, x))))))
     made = replace(graph, nodes=tuple(builder.nodes), parameters=(*graph.parameters, *added), output=(out,), output_states=(-1,))
-    return Cell(cell.name, made, {})
+    # It is asked with the layer's sizes, as any cell is: those that have become numbers are its own.
+    return Cell(cell.name, made, {name: number for name, number in sizes.items() if name not in ("input", "hidden")})
 
 
 def _gate_parameters(cell: Cell, builder: Builder, width: Size) -> tuple[ParameterInfo, ...]:

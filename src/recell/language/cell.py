@@ -134,7 +134,7 @@ class Cell:
         given = {name: int(number) for name, number in given.items()}  # NumPy's numbers too
         used = self.symbols
         for name in sizes:
-            if name not in used | {"input", "hidden"}:
+            if name not in used | {"input", "hidden"} | self.defaults.keys():
                 raise ShapeError(unknown(f"size of {self.name}", name, used or {"input"}))
         missing = sorted(used - given.keys())
         if missing:

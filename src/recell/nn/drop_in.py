@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from recell.errors import DataError, ShapeError
@@ -50,6 +51,10 @@ class DropIn(Layers):
     def reset_parameters(self) -> None:
         """Draw every weight from +-1/sqrt(hidden_size), in torch's order: the same seed gives torch's weights."""
         _reset(self, self.hidden_size)
+
+    def _dropped(self, x: Tensor, layer: int, batch: Batch) -> Tensor:
+        """Between layers by torch's own dropout: the same seed drops the units that torch.nn drops."""
+        return functional.dropout(x, self.dropout, self.training) if layer else x
 
     def flatten_parameters(self) -> None:
         """Nothing to do: kernels read the weights where they are. There because models written for torch.nn call it."""
