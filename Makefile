@@ -35,17 +35,20 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/python examples/demo.py
 
+# A test process that crashes ends the run as a failure: replaced, it may leave the others waiting for ever.
+CRASH_ENDS := --max-worker-restart 0
+
 # Several test processes share the machine with torch's worker threads: here, waiting threads sleep instead of spinning.
 test check isa clang: export OMP_WAIT_POLICY = passive
 
 test: setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) $(CRASH_ENDS) --dist loadgroup
 
 check: setup
 	$(BIN)/ruff check --output-format concise src tests examples
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -q -n $(JOBS) --doctest-modules src
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup -m 'not slow' tests/test_house.py tests/graph tests/language
+	$(BIN)/python -m pytest -q -n $(JOBS) $(CRASH_ENDS) --doctest-modules src
+	$(BIN)/python -m pytest -q -n $(JOBS) $(CRASH_ENDS) --dist loadgroup -m 'not slow' tests/test_house.py tests/graph tests/language
 
 # The native runtime and its tests under gcc's sanitizers, reached through ctypes and NumPy: Python itself is not instrumented.
 sanitize: $(SANITIZERS:%=sanitize-%)
