@@ -15,7 +15,7 @@ import torch
 
 import recell
 from recell import cells
-from recell.data.vocabulary import END, START
+from recell.data.vocabulary import END, PADDING, SPECIAL, START, UNKNOWN
 from recell.decoding import edit_distance
 from recell.errors import DataError, ModelError, RecellError
 from recell.tasks import Captioner
@@ -49,8 +49,8 @@ def fitted() -> Captioner:
     return Captioner(**SMALL).fit(*vectors(240), progress=False)
 
 
-def log_probability(task: Captioner, value: np.ndarray, text: str) -> float:
-    """Of a whole caption with its end, one step after the other."""
+def log_probability(task: Captioner, value: np.ndarray, text: str, *, written: bool = False) -> float:
+    """Of a whole caption with its end, one step after the other; `written`: among what may be written."""
     network, codec = task._decoder()
     network.eval()
     with torch.no_grad():
@@ -58,7 +58,9 @@ def log_probability(task: Captioner, value: np.ndarray, text: str) -> float:
         memory, before, total = network.begin(scaled), START, 0.0
         for symbol in [*codec.vocabulary.encode(text).tolist(), END]:
             scores, memory = network.step(torch.tensor([before]), memory)
-            total, before = total + float(scores[0, symbol]), symbol
+            may = [END] * (before != START) + list(range(len(SPECIAL), scores.shape[1]))
+            among = float(scores[0, may].logsumexp(0)) if written else 0.0
+            total, before = total + float(scores[0, symbol]) - among, symbol
     return total
 
 
@@ -80,14 +82,14 @@ def test_the_loss_is_the_probability_of_the_captions_symbol_by_symbol(fitted: Ca
 
 
 def test_beams_are_the_best_of_all_captions() -> None:
-    x, y = np.random.default_rng(0).normal(size=(40, 2)), ["ab", "b", "ba", ""]
+    x, y = np.random.default_rng(0).normal(size=(40, 2)), ["ab", "b", "ba"]
     texts = [y[n % 3] for n in range(40)]
     task = Captioner(**{**SMALL, "epochs": 2, "max_length": 4}).fit(x, texts, progress=False)
-    every = ["".join(letters) for count in range(4) for letters in itertools.product("ab", repeat=count)]
+    every = ["".join(letters) for count in range(1, 4) for letters in itertools.product("ab", repeat=count)]
     for value, found in zip(x[:4], task.beams(x[:4], width=60, length_penalty=0.6), strict=True):
-        prices = {text: log_probability(task, value, text) for text in every}
+        prices = {text: log_probability(task, value, text, written=True) for text in every}
         ranked = sorted(prices, key=lambda text: -prices[text] / (len(text) + 1) ** 0.6)
-        assert [text for text, _ in found[: len(ranked)]] == ranked
+        assert [text for text, _ in found[: len(ranked)]] == ranked and all(text for text, _ in found)
         np.testing.assert_allclose([price for _, price in found[: len(ranked)]], [prices[text] for text in ranked], rtol=1e-4)
     searching = Captioner(**{**SMALL, "epochs": 2, "max_length": 4, "beam_width": 60}).fit(x, texts, progress=False)
     assert searching.predict(x[:9]) == [found[0][0] for found in task.beams(x[:9], width=60)]
@@ -103,8 +105,47 @@ def test_captions_are_drawn_with_their_probabilities() -> None:
     assert task.generate(x[:9], top_k=1, seed=1) == task.predict(x[:9])
     drawn = task.generate(np.repeat(x[:1], 600, 0), seed=0)
     for text in sorted(set(drawn), key=drawn.count)[-3:]:
-        expected = math.exp(log_probability(task, x[0], text))
+        expected = math.exp(log_probability(task, x[0], text, written=True))
         assert drawn.count(text) / 600 == pytest.approx(expected, abs=4 * math.sqrt(expected / 600))
+
+
+@pytest.fixture(scope="module")
+def tempted() -> Captioner:
+    """A captioner that would rather say padding, unknown, start or nothing at all than one of its two letters."""
+    texts = ["ab", "b", "ba", "abac"]  # the c is rare, and so unknown
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    options = {**SMALL, "epochs": 2, "max_length": 4, "minimum_count": 20, "validation_fraction": 0.0}
+    task = Captioner(**options).fit(x, [texts[n % 4] for n in range(40)], progress=False)
+    with torch.no_grad():
+        task.network_.output.bias[[PADDING, UNKNOWN, START]] += 9.0
+        task.network_.output.bias[END] += 3.0
+    return task
+
+
+ASKED = np.random.default_rng(5).normal(size=(12, 2))
+WRITERS: dict[str, Any] = {
+    "greedy": lambda task: task.predict(ASKED),
+    "drawn": lambda task: task.generate(np.repeat(ASKED, 20, 0), seed=0),
+    "beams": lambda task: [text for row in task.beams(ASKED, width=7) for text, _ in row],
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_whatever_writes_never_writes_unknown_or_nothing(tempted: Captioner, writer: str) -> None:
+    found = WRITERS[writer](tempted)
+    assert found and all(text and set(text) <= {"a", "b"} for text in found)
+
+
+def test_greedy_drawn_and_beams_choose_by_the_same_probabilities(tempted: Captioner) -> None:
+    greedy = tempted.predict(ASKED)
+    assert greedy == [row[0][0] for row in tempted.beams(ASKED, width=1)] == tempted.generate(ASKED, temperature=0)
+    every = ["".join(letters) for count in range(1, 5) for letters in itertools.product("ab", repeat=count)]
+    drawn = tempted.generate(np.repeat(ASKED[:1], 600, 0), seed=1)
+    [found] = tempted.beams(ASKED[:1], width=len(every))
+    assert sorted(text for text, _ in found) == sorted(every)
+    assert sum(math.exp(price) for _, price in found) == pytest.approx(1.0, rel=1e-4)  # all that can be written, once
+    for text, price in found[:4]:
+        assert drawn.count(text) / 600 == pytest.approx(math.exp(price), abs=4 * math.sqrt(math.exp(price) / 600))
 
 
 @pytest.mark.parametrize("encoder", ["auto", "linear", "convolutions", "rows"])
@@ -154,7 +195,8 @@ def test_saved_and_loaded_it_says_the_same(fitted: Captioner, tmp_path: Path) ->
     x, y = vectors(30, seed=4)
     assert again.evaluate(x, y) == fitted.evaluate(x, y) and again.generate(x, seed=1) == fitted.generate(x, seed=1)
     whole = json.loads((tmp_path / "model" / "config.json").read_text())
-    for damage in ({"mean": [1.0]}, {"shape": "3"}, {"shape": [0, 3]}, {"longest": None}, {"vocabulary": 3}):
+    nothing = {"vocabulary": whole["codec"]["vocabulary"] | {"symbols": []}}
+    for damage in ({"mean": [1.0]}, {"shape": "3"}, {"shape": [0, 3]}, {"longest": None}, {"vocabulary": 3}, nothing):
         config = whole | {"codec": whole["codec"] | damage}
         (tmp_path / "model" / "config.json").write_text(json.dumps(config))
         with pytest.raises(ModelError):
@@ -215,12 +257,13 @@ def test_it_is_an_estimator_for_searches() -> None:
         ([np.zeros(3), np.full(3, np.nan)], ["a", "b"], "example 2 has a value that is no number"),
         ([np.zeros(3), np.zeros(3)], ["a", ""], "example 2 has no caption"),
         ([np.zeros((1, 2, 3))], ["a"], "example 1 is neither a vector"),
+        ([np.zeros(3), np.zeros(3)], ["a", "b"], "no symbol of the captions occurs 2 times"),
         ([], [], "came no example"),
     ],
 )
 def test_bad_data_is_refused(data: Any, captions: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        Captioner(**SMALL, validation_fraction=0.0).fit(data, captions, progress=False)
+        Captioner(**SMALL, validation_fraction=0.0, minimum_count=2).fit(data, captions, progress=False)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,9 @@ class CaptionCodec:
         mean, square = (part.mean() if len(shape) == 2 else part for part in (total / count, squares / count))
         cut = (tokenize(example.text or "", level) for example in examples)
         vocabulary = Vocabulary.of_tokens((symbol for row in cut for symbol in row), level=level, minimum_count=minimum_count)
+        if not vocabulary.symbols:
+            said = f"no symbol of the captions occurs {minimum_count} times, so none could be written"
+            raise DataError(message(said, write="a smaller minimum_count"))
         longest = max(len(tokenize(example.text or "", level)) for example in examples)
         return cls(vocabulary, shape, *scale_of(mean, square), longest)
 
@@ -166,6 +169,15 @@ class CaptionNetwork(SequenceNetwork):
         scores = y[0] if self.output is None else self.output(y[0])
         return scores.log_softmax(1), memory
 
+    def choices(self, tokens: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """`step` among what a caption may say next: -inf for padding, unknown and start, and for the end where it would come
+        first, as no caption is empty; the others' probabilities sum to 1. Whatever writes, chooses by these."""
+        scores, memory = self.step(tokens, memory)
+        refused = torch.zeros_like(scores, dtype=torch.bool)
+        refused[:, list(_NEVER)] = True
+        refused[:, END] = tokens == START
+        return scores.masked_fill(refused, -torch.inf).log_softmax(1), memory
+
     def answer(self, batch: Batch) -> list[tuple[int, ...]]:
         if self.width > 1:
             found = self.beams(batch["values"], self.width, self.length_penalty)
@@ -177,8 +189,7 @@ class CaptionNetwork(SequenceNetwork):
         memory, tokens = self.begin(values), torch.full((len(values),), START, device=values.device)
         written, open_rows = list[Tensor](), torch.ones_like(tokens, dtype=torch.bool)
         while len(written) < self.longest and bool(open_rows.any()):
-            scores, memory = self.step(tokens, memory)
-            scores[:, list(_NEVER)] = -torch.inf
+            scores, memory = self.choices(tokens, memory)
             tokens = scores.argmax(1)
             written.append(tokens)
             open_rows &= tokens != END
@@ -189,11 +200,11 @@ class CaptionNetwork(SequenceNetwork):
         """The best captions of each row, best first."""
 
         def step(tokens: NDArray[np.int64], memory: Memory) -> tuple[NDArray[np.float32], Memory]:
-            scores, memory = self.step(torch.from_numpy(tokens).to(values.device), memory)
+            scores, memory = self.choices(torch.from_numpy(tokens).to(values.device), memory)
             return scores.cpu().numpy(), memory
 
         return beam_search(step, self.begin(values), start=START, end=END, width=width, length=self.longest, rows=len(values),
-                           length_penalty=length_penalty, forbidden=_NEVER, select=_rows_of)
+                           length_penalty=length_penalty, select=_rows_of)
 
     def drawn(self, values: Tensor, sampling: Sampling, generator: np.random.Generator) -> list[tuple[int, ...]]:
         """A caption for each row, drawn symbol by symbol, one row after the other."""
@@ -203,7 +214,7 @@ class CaptionNetwork(SequenceNetwork):
 
             def step(symbol: int) -> NDArray[np.float32]:
                 nonlocal memory
-                scores, memory = self.step(torch.tensor([symbol], device=values.device), memory)
+                scores, memory = self.choices(torch.tensor([symbol], device=values.device), memory)
                 return scores[0].cpu().numpy()
 
             found.append(tuple(sample(step, [START], self.longest, sampling=sampling, seed=generator, stop=[END])))
@@ -215,7 +226,8 @@ class Captioner(SequenceTask[Captioned, Item]):
 
     Data: vectors (N, D) or images (N, H, W), an array or a list, with captions; a file of JSON lines with `vector` or `image` and
     `text`; an idx file of images, whose labels' texts are their numbers or, by number, ``names``. Captions are cut by ``level``
-    into "characters" or "words"; a symbol that occurs less than ``minimum_count`` times is unknown, and never written.
+    into "characters" or "words"; a symbol that occurs less than ``minimum_count`` times is unknown, and never written. Greedy,
+    drawn or searched for, a caption has one symbol or more, chosen by the probabilities among those that may be written.
 
     ``encoder`` "linear", "convolutions" (images), "rows" (images, a recurrent network over the rows) or "auto" makes a code of
     ``code_size`` numbers. ``feed`` "state": one linear layer of it starts every state of every layer; "input": each step reads it
@@ -277,7 +289,7 @@ class Captioner(SequenceTask[Captioned, Item]):
                  seed: int | None = None) -> list[str]:
         """A caption for each example, drawn symbol by symbol; the same seed draws the same ones. Temperature 0 is greedy."""
         network, codec = self._decoder()
-        sampling, generator = Sampling(temperature, top_k, top_p, _NEVER), generator_of(seed)
+        sampling, generator = Sampling(temperature, top_k, top_p), generator_of(seed)
         rows = self._asked(data, lambda values: network.drawn(values, sampling, generator))
         return [codec.vocabulary.decode(row) for row in rows]
 
@@ -292,7 +304,8 @@ class Captioner(SequenceTask[Captioned, Item]):
         return ((example.where, text) for example, text in zip(asked, found, strict=True))
 
     def beams(self, data: Any, *, width: int = 5, length_penalty: float = 0.0) -> list[list[tuple[str, float]]]:
-        """The best captions of each example, best first, with the natural logarithm of each one's probability."""
+        """The best captions of each example, best first, with the natural logarithm of the probability that `generate` draws it
+        (of one cut off at `max_length`, of its symbols so far)."""
         network, codec = self._decoder()
         rows = self._asked(data, lambda values: network.beams(values, width, length_penalty))
         return [[(codec.vocabulary.decode(one.tokens), one.log_probability) for one in row] for row in rows]
@@ -359,7 +372,10 @@ class Captioner(SequenceTask[Captioned, Item]):
         sides = tuple(side for side in shape if isinstance(side, int) and side > 0)
         if len(sides) not in (1, 2) or len(sides) != len(shape) or mean.shape != sides[: 2 - len(sides)]:
             raise damaged
-        return CaptionCodec(Vocabulary.from_json(words), sides, mean, deviation, int(longest))
+        vocabulary = Vocabulary.from_json(words)
+        if not vocabulary.symbols:
+            raise damaged
+        return CaptionCodec(vocabulary, sides, mean, deviation, int(longest))
 
     def _build(self, cell: Cell, codec: Any) -> CaptionNetwork:
         return CaptionNetwork(cell, codec, Layers.of(self), encoder=self.encoder, code_size=self.code_size, feed=self.feed,
