@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import recell
 from recell import cells
 from recell.errors import DataError, ModelError, RecellError, ShapeError
 from recell.tasks import Frames
-from recell.tasks.frames import transposed
+from recell.tasks._frames import transposed
 
 SMALL: dict[str, Any] = {"cell": "GRU", "hidden_size": 16, "dropout": 0.0, "batch_size": 8, "epochs": 30, "learning_rate": 0.02,
                          "threads": 1}  # fmt: skip
@@ -63,6 +64,31 @@ def test_the_figure_is_the_probability_of_each_frame_given_those_before(fitted: 
     assert fitted.evaluate(asked)["nll_per_step"] == pytest.approx(total / steps, rel=1e-4)
 
 
+def test_each_step_has_its_probabilities(fitted: Frames) -> None:
+    asked = pieces(70, seed=2)
+    said = fitted.predict_proba(asked)
+    assert [p.shape for p in said] == [piece.shape for piece in asked]
+    for p, piece in zip(said[:4], asked, strict=False):
+        np.testing.assert_allclose(p, fitted.predict([piece[:t] for t in range(1, len(piece) + 1)]), atol=1e-5)
+    total = sum(nats(p[:-1].astype(np.float64), piece[1:]) for p, piece in zip(said, asked, strict=True))
+    assert fitted.evaluate(asked)["nll_per_step"] == pytest.approx(total / sum(len(piece) - 1 for piece in asked), rel=1e-4)
+    assert fitted.predict_proba([]) == []
+    with pytest.raises(RecellError, match="keys have probabilities.*predict_proba"):
+        fitted.predict_normal(asked)
+
+
+def test_the_report_is_of_every_key(fitted: Frames) -> None:
+    asked = pieces(60, seed=1)
+    table = {row.split()[0]: row.split()[1:] for row in fitted.report(asked).splitlines()}
+    assert list(table) == ["key", *map(str, range(7)), "all"]
+    assert min(float(table[str(key)][2]) for key in range(6)) > 0.85  # a rule says when these sound, chance when 6 does
+    assert float(table["6"][4]) == pytest.approx(-(0.1 * math.log(0.1) + 0.9 * math.log(0.9)), abs=0.12)
+    assert float(table["all"][4]) == pytest.approx(fitted.evaluate(asked)["nll_per_step"], abs=6e-5)
+    assert sum(int(table[str(key)][3]) for key in range(7)) == sum(int(piece[1:].sum()) for piece in asked)
+    with pytest.raises(DataError, match="came no example"):
+        fitted.report([])
+
+
 def test_frames_are_drawn_with_the_probabilities_foretold(fitted: Frames) -> None:
     prompt = pieces(1, seed=3)[0]
     assert np.array_equal(fitted.generate(prompt, 9, seed=4), fitted.generate(prompt, 9, seed=4))
@@ -88,6 +114,14 @@ def test_real_frames_have_a_density_in_their_own_units() -> None:
     assert entropy - 0.1 < figures["nll_per_step"] < entropy + 0.6
     assert figures["loss"] == pytest.approx(figures["nll_per_step"], rel=1e-4)
     assert figures["rmse"] == pytest.approx(math.sqrt((1 + 0.25) / 2), rel=0.25)
+    task, asked = Frames(**small).fit(walks(60, 1.0), progress=False), walks(4, 1.0)
+    for piece, (mean, deviation) in zip(asked, task.predict_normal(asked), strict=True):
+        np.testing.assert_allclose(mean[-1], task.predict([piece])[0], rtol=1e-6)
+        np.testing.assert_allclose(np.median(deviation, 0), [1, 0.5], rtol=0.3)
+        assert np.abs((piece[1:] - mean[:-1]) / deviation[:-1]).mean() == pytest.approx(math.sqrt(2 / math.pi), abs=0.35)
+    assert [row.split()[0] for row in task.report(asked).splitlines()] == ["feature", "0", "1"]
+    with pytest.raises(RecellError, match="real frames have no probabilities.*predict_normal"):
+        task.predict_proba(asked)
     wide = Frames(**small).fit(walks(60, 50.0), progress=False)
     assert wide.evaluate(walks(30, 50.0))["nll_per_step"] == pytest.approx(figures["nll_per_step"] + 2 * math.log(50), abs=0.6)
     assert np.abs(wide.generate(walks(1, 50.0)[0], 5, seed=0) - 1000).max() < 2000
@@ -140,7 +174,7 @@ def test_saved_and_loaded_it_says_and_draws_the_same(fitted: Frames, tmp_path: P
 def test_broken_off_and_resumed_it_ends_with_the_very_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {**SMALL, "epochs": None, "steps": 20, "dropout": 0.3, "transpose": 1, "plan": {"checkpoint_every": 4}}
     whole = Frames(**options).fit(pieces(40), out=tmp_path / "whole", progress=False)
-    monkeypatch.setattr("recell.tasks.frames.transposed", stops_at(13))
+    monkeypatch.setattr("recell.tasks._frames.transposed", stops_at(13))
     with pytest.raises(RuntimeError):
         Frames(**options).fit(pieces(40), out=tmp_path / "broken", progress=False)
     monkeypatch.undo()
@@ -178,6 +212,8 @@ def test_a_file_in_a_stream_and_from_the_command_line(tmp_path: Path, capsys: py
     capsys.readouterr()
     assert run(["evaluate", str(model), f"{path}#test", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["nll_per_step"] > 0
+    assert run(["evaluate", str(model), f"{path}#test"]) == 0
+    assert re.search(r"^ *key +precision.*\n +0 .*\n", capsys.readouterr().out, re.MULTILINE)
     assert run(["predict", str(model), f"{path}#test", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out.splitlines()[0])["output"]) == 7
 

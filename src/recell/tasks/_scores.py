@@ -76,7 +76,7 @@ def report(truth: NDArray[Any], chosen: NDArray[Any], names: Sequence[str]) -> s
     by_class = str(classification_report(truth, chosen, labels=numbers, target_names=list(names), digits=4, zero_division=no))
     if truth.ndim == 2:
         return by_class.rstrip()
-    return by_class + "\n" + _table(confusion_matrix(truth, chosen, labels=numbers), names)
+    return by_class + "\n" + _confusions(confusion_matrix(truth, chosen, labels=numbers), names)
 
 
 def by_name(truth: Sequence[str], chosen: Sequence[str], names: Sequence[str]) -> str:
@@ -86,9 +86,22 @@ def by_name(truth: Sequence[str], chosen: Sequence[str], names: Sequence[str]) -
     return report(np.array([numbers[name] for name in truth]), np.array([numbers[name] for name in chosen]), every)
 
 
-def _table(counts: NDArray[Any], names: Sequence[str]) -> str:
+def scores_of(right: int, there: int, came: int) -> tuple[float, float, float]:
+    """Precision, recall and F1 of how many were found and right, were there, and were found; 1 where nothing was there and
+    nothing found."""
+    if not there and not came:
+        return 1.0, 1.0, 1.0
+    return right / max(came, 1), right / max(there, 1), 2 * right / (there + came)
+
+
+def _confusions(counts: NDArray[Any], names: Sequence[str]) -> str:
     """Rows are what is true, columns what was said."""
-    cells = [["true \\ said", *names], *([name, *map(str, row)] for name, row in zip(names, counts.tolist(), strict=True))]
+    rows = ([name, *map(str, row)] for name, row in zip(names, counts.tolist(), strict=True))
+    return aligned([["true \\ said", *names], *rows])
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """A table of rows of texts, the first of them the heading."""
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
 

@@ -237,7 +237,13 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
 
     def _measure(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example], *,
                  labelled: bool = True) -> dict[str, float]:  # fmt: skip
-        """The loss (if not `labelled`: 0) and the figures; of the examples, one window at a time is in memory."""
+        """The loss (if not `labelled`: 0) and the figures."""
+        sums, loss = self._summed(network, codec, examples, labelled=labelled)
+        return {"loss": loss, **self._figures(codec, sums)}
+
+    def _summed(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Iterable[Example], *,
+                labelled: bool = True) -> tuple[dict[str, Any], float]:  # fmt: skip
+        """The sums of `_counts`, and the mean loss (if not `labelled`: 0); of the examples, one window at a time is in memory."""
         sums, total, count = dict[str, Any](), 0.0, 0
         for part, answers, loss, weight in self._answered(network, codec, examples, labelled=labelled):
             total, count = total + loss, count + weight
@@ -245,7 +251,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
                 sums[name] = sums[name] + number if name in sums else number
         if not sums:
             raise DataError("there is nothing to measure; came no example")
-        return {"loss": total / max(count, 1), **self._figures(codec, sums)}
+        return sums, total / max(count, 1)
 
     def _answered(self, network: SequenceNetwork, codec: Codec[Example, Item],
                   examples: Iterable[Example], *,

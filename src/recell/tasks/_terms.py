@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recell.data.key_terms import Document
 from recell.data.tags import Span
+from recell.tasks._scores import scores_of
 
 Found = Sequence[Span]  # a text's terms, the surest first
 AT = (5, 10)
@@ -85,13 +86,6 @@ def sizes(truth: Iterable[Set[Any]], found: Iterable[Set[Any]]) -> NDArray[np.in
     """How many members of the sets are in both, were there, and came: (3,)."""
     rows = [(len(a & b), len(a), len(b)) for a, b in zip(truth, found, strict=True)]
     return np.array(rows, np.int64).reshape(-1, 3).sum(0)
-
-
-def scores_of(right: int, there: int, came: int) -> tuple[float, float, float]:
-    """Precision, recall and F1 of such sizes; 1 where nothing was there and nothing found."""
-    if not there and not came:
-        return 1.0, 1.0, 1.0
-    return right / max(came, 1), right / max(there, 1), 2 * right / (there + came)
 
 
 def f1_at(k: int, document: Document, truth: Iterable[Span], found: Iterable[Span]) -> float:
