@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 from recell.tasks.base import Task, find, load, names, options_to_json
 
 if TYPE_CHECKING:
+    from recell.tasks.captioner import Captioner
     from recell.tasks.classifier import Classifier
+    from recell.tasks.frames import Frames
+    from recell.tasks.key_terms import KeyTerms
     from recell.tasks.language_model import LanguageModel
     from recell.tasks.tagger import Tagger
 
-__all__ = ["Classifier", "LanguageModel", "Tagger", "Task", "find", "load", "names", "options_to_json"]
+__all__ = [
+    "Captioner", "Classifier", "Frames", "KeyTerms", "LanguageModel", "Tagger", "Task", "find", "load", "names",
+    "options_to_json",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

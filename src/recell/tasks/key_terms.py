@@ -33,13 +33,13 @@ from recell.data.tags import Span, of_spans
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.nn.crf import combined
-from recell.tasks import tagger
+from recell.tasks import _tags
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
+from recell.tasks._tags import Spoken, TagCodec, TagNetwork
 from recell.tasks._terms import counts, figures, likely, table
 from recell.tasks._words import WordOptions
-from recell.tasks.tagger import Spoken, TagCodec, TagNetwork
 from recell.training import Loss
 from recell.training.loop import check_number
 
@@ -62,7 +62,7 @@ class Term(NamedTuple):
 class Item:
     """A document as numbers: one part where paragraphs are read whole, else one for each sentence."""
 
-    parts: tuple[tagger.Item, ...]
+    parts: tuple[_tags.Item, ...]
 
 
 class KeyTermCodec:
