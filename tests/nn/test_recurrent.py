@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 
 import pytest
@@ -83,8 +84,81 @@ def test_initial_states_can_be_learned(agree, gradients):
     agree(module(x), module(x, state))
     learned = [module.initial_h_l0, module.initial_n_l1]
     agree(gradients(module(x), learned), gradients(module(x, state), learned))
-    with pytest.raises(RecellError, match="learn_initial_state"):
-        module(x, reset=torch.zeros(4, 3, dtype=torch.bool))
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            value.fill_(3.0) if name.startswith("initial") else None
+    module.reset_parameters()
+    assert torch.equal(module.initial_n_l1, torch.ones(7, dtype=D)) and not module.initial_h_l1.any()
+
+
+def in_pieces(module, x, cuts, state, streams):
+    """One row by calls without a reset, a call for each piece between its cuts: what a call with resets must be equal to."""
+    ends = [module.reverse or place.endswith("reverse") for *_, place in module._places()]  # these begin at the row's end
+    learned = {name: [getattr(module, f"initial_{name}_{place}")[None] for *_, place in module._places()] for name in state}
+    bounds = [0, *[t for t in range(1, len(x)) if cuts[t]], len(x)]
+    outputs, finals = [], []
+    for first, last in zip(bounds, bounds[1:], strict=False):
+        given = [last == len(x) if end else first == 0 and not cuts[0] for end in ends]
+        own = {name: torch.stack([value[k] if given[k] else learned[name][k] for k in range(len(ends))])
+               for name, value in state.items()}  # fmt: skip
+        y, final = module(x[first:last], own, **{name: value[first:last] for name, value in streams.items()})
+        outputs.append(y)
+        finals.append(final)
+    final = {name: torch.stack([finals[0 if end else -1][name][k] for k, end in enumerate(ends)]) for name in finals[0]}
+    return torch.cat(outputs), final
+
+
+OPTIONS = ({"num_layers": 2}, {"bidirectional": True, "num_layers": 2, "merge": "sum"}, {"reverse": True})
+
+
+@pytest.mark.parametrize(
+    ("backend", "options"), [*itertools.product(("reference", "eager", "cpu"), OPTIONS), ("cpu", {"recompute": 2})], ids=str
+)
+def test_a_reset_restores_the_learned_state_and_not_the_callers(agree, gradients, backend, options):
+    module = make(Odd, learn_initial_state=True, backend=backend, **options)
+    for name, value in module.named_parameters():
+        if name.startswith("initial"):
+            torch.nn.init.normal_(value)
+    x = torch.randn(7, 3, 5, dtype=D, requires_grad=True)
+    reset, streams = torch.rand(7, 3) < 0.4, {"mask": torch.rand(7, 3) < 0.7, "elapsed": torch.rand(7, 3, dtype=D) + 0.5}
+    reset[:, 0], reset[0, 1], reset[0, 2] = False, True, False
+    state = {name: torch.randn(len(module._places()), 3, 7, dtype=D, requires_grad=True) for name in ("h", "n")}
+    found = module(x, state, reset=reset, **streams)
+    rows = []
+    for k in range(3):
+        row, own = slice(k, k + 1), {name: value[:, k : k + 1] for name, value in state.items()}
+        rows.append(in_pieces(module, x[:, row], reset[:, k], own, {name: value[:, row] for name, value in streams.items()}))
+    wanted = torch.cat([y for y, _ in rows], 1), {name: torch.cat([final[name] for _, final in rows], 1) for name in found[1]}
+    agree(found, wanted)
+    leaves = [x, *state.values(), *(p for p in module.parameters() if p.requires_grad)]
+    agree(gradients(found, leaves), gradients(wanted, leaves))
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_the_gradient_of_a_learned_state_that_a_reset_restores_is_that_of_differences(backend):
+    module = rnn.Recurrent("LSTM", 3, 4, learn_initial_state=True, bidirectional=True, backend=backend, dtype=D)
+    names = [name for name, _ in module.named_parameters() if name.startswith("initial")]
+    x, reset = torch.randn(6, 2, 3, dtype=D), torch.rand(6, 2) < 0.5
+    values = [torch.randn(4, dtype=D, requires_grad=True) for _ in names]
+
+    def run(*values):
+        y, state = torch.func.functional_call(module, dict(zip(names, values, strict=True)), (x,), {"reset": reset})
+        return y, state["h"], state["c"]
+
+    assert torch.autograd.gradcheck(run, values)
+
+
+def test_tokens_and_compiled_modules_restore_learned_states(agree):
+    module = make("GRU", learn_initial_state=True, num_layers=2)
+    with torch.no_grad():
+        module.initial_h_l0.normal_()
+        module.initial_h_l1.normal_()
+    tokens, reset = torch.randint(5, (6, 3)), torch.rand(6, 3) < 0.4
+    x = torch.nn.functional.one_hot(tokens, 5).to(D)
+    agree(module(tokens, reset=reset), module(x, reset=reset))
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    agree(compiled(x, reset=reset), module(x, reset=reset))
+    agree(module.trace(x, reset=reset)["h_l1"], module(x, reset=reset)[0])
 
 
 def test_missing_states_start_at_the_cells_values_and_time_is_whole(agree):

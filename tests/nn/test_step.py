@@ -82,5 +82,5 @@ def test_a_learned_state_named_as_a_parameter_is_refused():
     def Named(p, x, h):
         return tanh(p.W @ x + p.initial_h * h)
 
-    with pytest.raises(CellError, match="'initial_h' cannot be stored as 'initial_h_l0'"):
+    with pytest.raises(CellError, match="Named has a parameter 'initial_h', which is a learned initial state's"):
         rnn.Recurrent(Named, 5, 7, learn_initial_state=True)

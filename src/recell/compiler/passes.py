@@ -8,7 +8,7 @@ from dataclasses import replace
 from recell.compiler.build import Variant
 from recell.compiler.circles import without_circles
 from recell.errors import CellError
-from recell.graph.graph import ROW_SCALAR, Builder, Graph, Node
+from recell.graph.graph import ROW_SCALAR, Builder, Graph, Node, State
 from recell.graph.ops import OPS
 from recell.graph.rewrite import copy, drop_dead, relocate, rewrite
 from recell.graph.size import Size
@@ -60,7 +60,7 @@ def with_expectations(graph: Graph) -> Graph:
 
 
 def with_reset(graph: Graph) -> Graph:
-    """A reset step reads the initial state: where(reset, initial, state)."""
+    """A reset step reads the initial state, a number or a parameter: where(reset, initial, state)."""
     entering: dict[int, int] = {}
     builder = Builder()
     place: list[int] = []
@@ -70,11 +70,17 @@ def with_reset(graph: Graph) -> Graph:
             state = graph.states[node.attributes[0]]
             fresh = builder.leaf("reset", (), ROW_SCALAR)
             entering[old] = new
-            new = builder.apply("where", (fresh, builder.constant(state.initial), new))
+            new = builder.apply("where", (fresh, _initial(graph, builder, state), new))
         place.append(new)
     moved = relocate(graph, builder, place)
     states = tuple(replace(s, before=entering[old.before]) for s, old in zip(moved.states, graph.states, strict=True))
     return replace(moved, states=states)
+
+
+def _initial(graph: Graph, builder: Builder, state: State) -> int:
+    if state.restored is None:
+        return builder.constant(state.initial)
+    return builder.leaf("parameter", (state.restored,), graph.parameters[state.restored].shape)
 
 
 def with_mask(graph: Graph) -> Graph:

@@ -61,6 +61,7 @@ class State:
     initial: float
     before: int = -1  # node: its value before the step
     after: int = -1  # node: its value after the step
+    restored: int | None = None  # number of the parameter that a reset restores in place of `initial`
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,14 @@ class Graph:
         """What the graph computes as plain lists: what `key` is the hash of. Names and initial parameters are left out."""
         nodes = [[n.op, list(n.inputs), [str(a) for a in n.attributes], n.shape.space, [str(d) for d in n.shape.dims]]
                  for n in self.nodes]
-        states = [[str(s.size), s.initial, s.before, s.after] for s in self.states]
+        states = [[str(s.size), s.initial, s.before, s.after, *restored(s)] for s in self.states]
         parameters = [[p.node, p.trainable] for p in self.parameters]
         return [nodes, states, parameters, list(self.output), list(self.output_states), str(self.forced_input)]
+
+
+def restored(state: State) -> list[int]:
+    """The parameter that a reset restores, as a list: nothing where it is the state's own number."""
+    return [] if state.restored is None else [state.restored]
 
 
 class ShapeClash(Exception):

@@ -72,4 +72,5 @@ def tidy(graph: Graph) -> Graph:
     parameters = tuple(sorted(graph.parameters, key=lambda p: p.node))
     number = {graph.nodes[p.node].attributes[0]: new for new, p in enumerate(parameters)}
     nodes = tuple(replace(n, attributes=(number[n.attributes[0]],)) if n.op == "parameter" else n for n in graph.nodes)
-    return replace(graph, nodes=nodes, parameters=parameters)
+    states = tuple(s if s.restored is None else replace(s, restored=number[s.restored]) for s in graph.states)
+    return replace(graph, nodes=nodes, states=states, parameters=parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recell.errors import CellError, ModelError
-from recell.graph.graph import PARAMETER, ROW, Graph, Node, ParameterInfo, Shape, State
+from recell.graph.graph import PARAMETER, ROW, Graph, Node, ParameterInfo, Shape, State, restored
 from recell.graph.size import Size
 
 FORMAT = 1
@@ -17,7 +17,8 @@ def to_json(graph: Graph) -> dict[str, Any]:
         "format": FORMAT,
         "nodes": [[n.op, list(n.inputs), [_attribute(a) for a in n.attributes], n.shape.space,
                    [str(d) for d in n.shape.dims]] for n in graph.nodes],
-        "states": [[s.name, None if s.size is None else str(s.size), s.initial, s.before, s.after] for s in graph.states],
+        "states": [[s.name, None if s.size is None else str(s.size), s.initial, s.before, s.after, *restored(s)]
+                   for s in graph.states],
         "parameters": [[p.name, p.node, p.trainable] for p in graph.parameters],
         "output": list(graph.output),
         "output_states": list(graph.output_states),
@@ -54,8 +55,9 @@ def _node(op: str, inputs: list[int], attributes: list[Any], space: str, dims: l
     return Node(_text(op), tuple(int(i) for i in inputs), tuple(_read_attribute(a) for a in attributes), shape)
 
 
-def _state(name: str, size: str | None, initial: float, before: int, after: int) -> State:
-    return State(_text(name), None if size is None else Size.parse(_text(size)), float(initial), int(before), int(after))
+def _state(name: str, size: str | None, initial: float, before: int, after: int, restored: int | None = None) -> State:
+    return State(_text(name), None if size is None else Size.parse(_text(size)), float(initial), int(before), int(after),
+                 None if restored is None else int(restored))
 
 
 def _attribute(value: Any) -> Any:

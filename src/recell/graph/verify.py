@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from recell.errors import CellError, RecellError
-from recell.graph.graph import ROW, ROW_SCALAR, SCALAR, Builder, Graph, Node, Shape, ShapeClash
+from recell.graph.graph import PARAMETER, ROW, ROW_SCALAR, SCALAR, Builder, Graph, Node, Shape, ShapeClash
 from recell.graph.ops import OPS
 from recell.graph.size import Size
 
@@ -135,6 +135,10 @@ def _check_states(graph: Graph) -> None:
         require(state.size is not None or index == len(graph.states) - 1, "time is not the last state")
         dims = () if state.size is None else (state.size,)
         require(before.shape.dims == dims, f"state {index} is not of its size")
+        if state.restored is not None:
+            require(0 <= state.restored < len(graph.parameters), f"state {index} restores no parameter")
+            shape = graph.parameters[state.restored].shape
+            require(bool(dims) and shape == Shape(PARAMETER, dims), f"state {index} restores a {shape}")
     for node in graph.nodes:
         if node.op == "state":
             require(0 <= node.attributes[0] < len(graph.states), "a state leaf has no state")

@@ -171,9 +171,9 @@ class Layers(nn.Module):
         `projection`, x holds the first layer's input products, those of its directions side by side.
         """
         y, final = batch.x, []
-        for layer, runner in enumerate(self._runners):
+        for layer, runner in enumerate(self._runners_for(batch)):
             x = y if projection is not None and layer == 0 else self._dropped(y, layer, batch)
-            ways = self._ways(layer, states)
+            ways = self._ways(layer, states, batch)
             if projection is not None and layer == 0:
                 found = [projection.run(runner, x, way, batch.streams) for way in ways]
             else:
@@ -188,7 +188,11 @@ class Layers(nn.Module):
             y = self._carried(layer, x, self._merged([y for y, _ in found]))
         return (y,), final
 
-    def _ways(self, layer: int, states: Sequence[Sequence[Tensor]]) -> list[Way]:
+    def _runners_for(self, batch: Batch) -> Sequence[Runner]:
+        """What runs each layer; `_ways` gives it its stored parameters."""
+        return self._runners
+
+    def _ways(self, layer: int, states: Sequence[Sequence[Tensor]], batch: Batch) -> list[Way]:
         """A layer's directions."""
         numbers = [layer * self._directions + direction for direction in range(self._directions)]
         places = [Place(layer, direction, self.reverse != (direction == 1)) for direction in range(self._directions)]

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recell.language.cell import Cell
 from recell.language.projected import project_input
 from recell.nn.bridge import Runner
 from recell.nn.calls import Streams, Way
@@ -42,9 +41,9 @@ class Projection:
         return self.runner(own, way.states, [parameters[i] for i in self._kept], streams, way.place)
 
 
-def projection_of(cell: Cell, runner: Runner, hidden_size: int) -> Projection | None:
+def projection_of(runner: Runner, hidden_size: int) -> Projection | None:
     """The projection of a layer, or None where the cell reads x in another way than by products of its parameters."""
-    found = project_input(cell)
+    found = project_input(runner.cell)
     if found is None:
         return None
     forced = found.cell.graph.forced_input

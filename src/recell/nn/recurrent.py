@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,8 +13,11 @@ from torch.nn.utils.rnn import PackedSequence
 from recell import cells
 from recell.errors import CellError, DataError, ShapeError
 from recell.language.cell import Cell
+from recell.language.restored import learn_initial
 from recell.nn import between
 from recell.nn.batch import Batch, Lengths
+from recell.nn.bridge import Runner
+from recell.nn.calls import Way
 from recell.nn.init import Init, fill_, uniform_fan_in_
 from recell.nn.layers import MERGES, Layers, Output, check_state_names
 from recell.nn.projection import gather, is_worth_a_table, projection_of
@@ -35,7 +38,8 @@ class Recurrent(Layers):
     y; `highway` gives t * y + (1 - t) * x with a gate t = sigmoid(W_highway x + b_highway) of its own (Srivastava et al. 2015,
     Zhang et al. 2016). In training, `input_dropout` drops units of x before the first layer, `dropout` between layers, each
     step by itself; with `variational` one mask is drawn for all steps of a call (Gal and Ghahramani 2016).
-    `learn_initial_state` makes the missing initial state a parameter.
+    `learn_initial_state` makes the initial state a parameter of each layer and direction, `initial_h_l0`: a missing state is it,
+    and a reset restores it.
 
     `backend` "auto" is the CPU kernel for float32 and float64 tensors on the CPU and torch operators elsewhere.
     `recompute=k` keeps the states of every k-th step alone for the backward pass and computes the steps between again: the
@@ -60,12 +64,17 @@ class Recurrent(Layers):
                          backend=backend, recompute=recompute)
         self.hidden_size = hidden_sizes if isinstance(hidden_size, (list, tuple)) else hidden_size
         self.learn_initial_state = learn_initial_state
-        self._projection = projection_of(cell, self._runners[0], hidden_sizes[0])  # now: torch.compile could not make it later
+        # Made now what torch.compile could not make later.
+        self._restoring = [_restoring(runner) for runner in self._runners] if learn_initial_state else self._runners
+        self._projections = [projection_of(self._runners[0], hidden_sizes[0])]
+        if learn_initial_state:
+            self._projections.append(projection_of(self._restoring[0], hidden_sizes[0]))
+        self._initial_names: list[tuple[str, ...]] = []  # of learned initial states, for each layer and direction
         for layer, direction, suffix in self._places():
-            sizes, hidden = self._runners[layer].sizes, hidden_sizes[layer]
-            self._stored_names.append(make_parameters(self, cell, sizes, hidden, f"_{suffix}", device, dtype))
-            if learn_initial_state:
-                self._make_initial_states(layer, suffix, device, dtype)
+            runner, own = self._restoring[layer], len(cell.graph.parameters)
+            names = make_parameters(self, runner.cell, runner.sizes, hidden_sizes[layer], f"_{suffix}", device, dtype)
+            self._stored_names.append(names[:own])
+            self._initial_names.append(names[own:])
             if highway and layer and not direction:
                 self._make_gate(layer, suffix, device, dtype)
 
@@ -74,23 +83,27 @@ class Recurrent(Layers):
             free_name(self, self.cell, name, f"_{suffix}")
         between.make_gate(self, suffix, self._runners[layer].sizes["input"], device, dtype)
 
-    def _make_initial_states(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
-        for state, size in self._learned_states(layer):
-            value = torch.full((size,), state.initial, device=device, dtype=dtype)
-            name = free_name(self, self.cell, f"initial_{state.name}", f"_{suffix}")
-            self.register_parameter(name, nn.Parameter(value))
+    def _restores(self, batch: Batch) -> bool:
+        """Whether a reset restores learned states: they are parameters of the layers' cells then."""
+        return self.learn_initial_state and batch.streams.reset is not None
 
-    def _learned_states(self, layer: int) -> list[tuple[Any, int]]:
-        pairs = zip(self.cell.states, self._runners[layer].state_sizes, strict=True)
-        return [(state, size) for state, size in pairs if state.name != "t"]
+    def _runners_for(self, batch: Batch) -> Sequence[Runner]:
+        return self._restoring if self._restores(batch) else self._runners
+
+    def _ways(self, layer: int, states: Sequence[Sequence[Tensor]], batch: Batch) -> list[Way]:
+        ways = super()._ways(layer, states, batch)
+        if not self._restores(batch):
+            return ways
+        names = self._initial_names[layer * self._directions :]
+        return [way._replace(stored=[*way.stored, *(getattr(self, name) for name in initial)])
+                for way, initial in zip(ways, names, strict=False)]
 
     def reset_parameters(self) -> None:
         """Draw every parameter anew, as the constructor did."""
-        for (layer, direction, suffix), names in zip(self._places(), self._stored_names, strict=True):
-            for name, parameter in zip(names, self.cell.parameters(self._runners[layer].sizes), strict=True):
+        for place, (layer, direction, suffix) in enumerate(self._places()):
+            runner, names = self._restoring[layer], (*self._stored_names[place], *self._initial_names[place])
+            for name, parameter in zip(names, runner.cell.parameters(runner.sizes), strict=True):
                 initialise(getattr(self, name), parameter.init, self.hidden_sizes[layer])
-            for state, _ in self._learned_states(layer) if self.learn_initial_state else ():
-                fill_(getattr(self, f"initial_{state.name}_{suffix}"), state.initial)
             if self.highway and layer and not direction:
                 between.fill_gate(self, suffix)
 
@@ -123,18 +136,19 @@ class Recurrent(Layers):
         self._check_tokens(tokens, embedding)
         worth = embedding is None or is_worth_a_table(len(embedding), tokens.numel(), self.input_size)
         looked_up = embedding is not None and (not worth or self._drops_input)  # dropout takes units of x itself
-        if self._projection is None or looked_up:
+        if self._projections[0] is None or looked_up:
             if embedding is None:
                 raise CellError(f"{self.cell.name} reads x in another way than by products, so that tokens are no input for it; "
                                 "write torch.nn.functional.one_hot(tokens, size).float()")
             x = functional.embedding(tokens, embedding)
             return self.forward(x, state, lengths=lengths, mask=mask, reset=reset, elapsed=elapsed)
-        tables = [self._projection.table(self._runners[0], self._stored(n), embedding) for n in range(self._directions)]
+        tables = [self._projections[0].table(self._runners[0], self._stored(n), embedding) for n in range(self._directions)]
         x = gather(tables[0] if len(tables) == 1 else torch.cat(tables, 1), tokens)
         batch = self._enter(x, lengths, mask, reset, elapsed, width=x.shape[-1])
         if embedding is None and self._drops_input:
             batch = batch._replace(x=self._without_symbols(batch, tokens))
-        return self._leave(batch, *self._run(batch, self._initial(state, batch), projection=self._projection))
+        projection = self._projections[self._restores(batch)]
+        return self._leave(batch, *self._run(batch, self._initial(state, batch), projection=projection))
 
     @property
     def _drops_input(self) -> bool:
@@ -185,9 +199,6 @@ class Recurrent(Layers):
         """A tensor (N, size) per state for each layer and direction: the user's, the learned one, or the cell's."""
         if state is not None:
             check_state_names(self.cell, state)
-        if batch.streams.reset is not None and self.learn_initial_state:
-            raise DataError("reset= restores the cell's own initial state, not a learned one; "
-                            "write learn_initial_state=False, or cut the sequence at its resets")
         given = state or {}
         columns = [self._initial_column(index, given, batch) for index in range(len(self.cell.states))]
         return [list(row) for row in zip(*columns, strict=True)]
@@ -216,6 +227,11 @@ class Recurrent(Layers):
         told += [f"backend={self.backend!r}"] if self.backend != "auto" else []
         told += [f"recompute={self.recompute}"] if self.recompute is not None else []
         return ", ".join(told)
+
+
+def _restoring(runner: Runner) -> Runner:
+    """The runner of the same layer whose resets restore learned states."""
+    return Runner(learn_initial(runner.cell), runner.sizes, runner.backend, recompute=runner.recompute)
 
 
 def as_cell(cell: Cell | str) -> Cell:

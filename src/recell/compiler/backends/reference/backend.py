@@ -10,6 +10,7 @@ import numpy as np
 
 from recell.compiler.backends.reference.tape import Interpreter
 from recell.compiler.build import Call, Coins, Forward, Gradients, Variant
+from recell.graph.graph import State
 from recell.language.cell import Cell
 
 DTYPES = ("float64", "float32")
@@ -88,12 +89,17 @@ class ReferenceKernel:
         present = np.arange(rows)[:, None] < (rows if call.active is None else call.active[t])
         valid = present & (np.asarray(call.mask[t])[:, None] != 0) if call.mask is not None else present
         fresh = present & (np.asarray(call.reset[t])[:, None] != 0) if call.reset is not None else np.zeros_like(present)
-        entering = tuple(np.where(fresh, s.initial, value) for s, value in zip(self.cell.graph.states, states, strict=True))
+        entering = tuple(np.where(fresh, self._initial(s, parameters), value)
+                         for s, value in zip(self.cell.graph.states, states, strict=True))
         # A value that does not count must not spoil a sum by being NaN: 0 stands in for x, 1 for the time since the last step.
         x = np.where(valid, call.x[t], 0).astype(self.dtype)
         elapsed = np.ones((rows, 1)) if call.elapsed is None else np.where(valid, np.asarray(call.elapsed[t])[:, None], 1)
         values = self.interpreter.step(x, entering, elapsed, parameters, coins, t)
         return Moment(t, values, valid, present, fresh), entering
+
+    def _initial(self, state: State, parameters: Values) -> Any:
+        """What a reset restores: a parameter, or the state's own number."""
+        return state.initial if state.restored is None else parameters[self.cell.graph.parameters[state.restored].node]
 
     def _output(self, moment: Moment, states: tuple[Any, ...]) -> Any:
         parts = []
@@ -136,4 +142,9 @@ class ReferenceKernel:
                 seeds[s.after] = seeds.get(s.after, 0) + np.where(moment.valid, d, 0)
         found = self.interpreter.step_back(moment.values, seeds, sums)
         dx[moment.t] = found.get("input", 0)
-        return tuple(np.where(moment.fresh, 0, held[i] + found.get(("state", i), 0)) for i in range(len(graph.states)))
+        entering = [held[i] + found.get(("state", i), 0) for i in range(len(graph.states))]
+        for s, d in zip(graph.states, entering, strict=True):
+            if s.restored is not None:
+                leaf = graph.parameters[s.restored].node
+                sums[leaf] = sums.get(leaf, 0) + np.where(moment.fresh, d, 0).sum(axis=0)
+        return tuple(np.where(moment.fresh, 0, d) for d in entering)
