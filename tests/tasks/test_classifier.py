@@ -196,9 +196,9 @@ def test_what_cannot_be_learnt_or_measured_is_refused(fitted: Classifier) -> Non
         Classifier(**SMALL).fit(x, ["1", 1] * 10, progress=False)
     with pytest.raises(DataError, match="a list for each"):
         Classifier(**SMALL).fit(x, [["good"], *y[1:]], progress=False)
-    with pytest.raises(DataError, match="example 2: there is no label that training saw"):
+    with pytest.raises(DataError, match="example 2: training never saw the label 'strange'"):
         fitted.evaluate(["good", "bad"], ["good", "strange"])
-    with pytest.raises(DataError, match="label in the training data"):
+    with pytest.raises(DataError, match="example 1: training never saw the label 'strange'"):
         Classifier(**SMALL).fit(x, y, validation=(["good"], ["strange"]), progress=False)
     with pytest.raises(DataError, match="empty text"):
         fitted.predict(["good", ""])

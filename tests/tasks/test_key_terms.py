@@ -15,7 +15,7 @@ from recell.data.key_terms import documents_of
 from recell.data.tags import may_follow, spans, to_bio
 from recell.errors import DataError, ModelError, RecellError
 from recell.nn.crf import CRF
-from recell.tasks import KeyTerms
+from recell.tasks import KeyTerms, _sequence
 from recell.tasks._terms import counts, f1_at, figures, likely
 from recell.tasks.key_terms import parted
 
@@ -159,9 +159,55 @@ def test_report_counts_what_tags_cannot_hold(fitted) -> None:
     assert f"{sum(map(len, inner))} marks, 3 moved to words' edges, 3 overlap others" in said
 
 
+def test_report_is_by_kind_and_window_by_window_what_it_is_of_all(fitted, monkeypatch) -> None:
+    texts, labels = grammar(30, seed=6)
+    labels[3] = [*labels[3][1:], (0, 2, "Task")]  # a kind that training never saw, in place of one that is found
+    whole = fitted.report(texts, labels)
+    monkeypatch.setattr(_sequence, "WINDOW", 7)
+    assert fitted.report(texts, labels) == whole
+    rows = {row.split()[0]: row.split()[1:] for row in whole.splitlines()[1:4]}
+    assert list(rows) == ["Material", "Process", "Task"] and rows["Task"] == ["0.0000", "0.0000", "0.0000", "1"]
+    there = {kind: sum(span[2] == kind for spans in labels for span in spans) for kind in rows}
+    assert {kind: int(row[3]) for kind, row in rows.items()} == there
+    found = [term for row in fitted.predict(texts) for term in row if term.kind == "Process"]
+    right = sum(term[:3] in spans for row, spans in zip(fitted.predict(texts), labels, strict=True) for term in row
+                if term.kind == "Process")  # fmt: skip
+    assert 0 < right < len(found)
+    wanted = [right / len(found), right / there["Process"], 2 * right / (len(found) + there["Process"])]
+    np.testing.assert_allclose([float(cell) for cell in rows["Process"][:3]], wanted, atol=6e-5)
+    with pytest.raises(DataError, match="came no example"):
+        fitted.report([], [])
+
+
+def test_score_is_boundary_f1_and_counts_a_kind_never_seen_by_its_place(fitted) -> None:
+    texts, labels = grammar(30, seed=7)
+    assert fitted.score(texts, labels) == fitted.evaluate(texts, labels)["boundary_f1"]
+    renamed = [[(start, end, "Task") for start, end, _ in spans] for spans in labels]
+    assert fitted.score(texts, renamed) == fitted.score(texts, labels) > 0.97
+    halved = [spans[:1] for spans in labels]  # each text's first term alone is marked: the others found are wrong
+    found = sum(map(len, fitted.predict(texts)))
+    right = sum(span[:2] in {term[:2] for term in row} for row, [span] in zip(fitted.predict(texts), halved, strict=True))
+    assert fitted.score(texts, halved) == pytest.approx(2 * right / (found + len(texts)))
+
+
+def test_the_part_held_out_chooses_the_step_and_holds_no_kind_of_its_own() -> None:
+    texts, labels = grammar(20)
+    labels[4] = [(*labels[4][0][:2], "Rare")]
+    for seed in range(4):
+        task = KeyTerms(**{**SMALL, "epochs": 2, "seed": seed}, validation_fraction=0.9).fit(texts, labels, progress=False)
+        assert task.codec_.known() == ["Material", "Process", "Rare"]
+    split = KeyTerms(validation_fraction=0.25, seed=3)._split(documents_of(texts, labels), None)
+    assert [len(part) for part in split] == [15, 5] and len({id(document) for part in split for document in part}) == 20
+    task = KeyTerms(**{**SMALL, "epochs": 3}).fit(texts, labels, validation=grammar(30, seed=8), progress=False)
+    seen = [record["validation"]["boundary_f1"] for record in task.history_ if "validation" in record]
+    assert len(seen) == 3 and task.score(*grammar(30, seed=8)) == max(seen) > 0
+    with pytest.raises(DataError, match="text 1: training never saw the kind 'Task'"):
+        KeyTerms(**SMALL).fit(texts, labels, validation=(texts[:1], [[(0, 2, "Task")]]), progress=False)
+
+
 def test_bad_input(fitted) -> None:
     texts, labels = grammar(4)
-    with pytest.raises(DataError, match="text 1, word 1 .*there is no tag that training saw"):
+    with pytest.raises(DataError, match="text 1: training never saw the kind 'Task'; write Material or Process, or"):
         fitted.evaluate(texts[:1], [[(0, 2, "Task")]])
     with pytest.raises(DataError, match="no term is marked"):
         KeyTerms(**SMALL).fit(texts, [[] for _ in texts], progress=False)

@@ -196,7 +196,7 @@ def test_bad_examples(words, tags, says) -> None:
 def test_labels_that_training_never_saw(fitted) -> None:
     with pytest.raises(DataError, match="B-via"):
         fitted.evaluate([["leave", "Rome"]], [(["O", "B-via"], "leave")])
-    with pytest.raises(DataError, match="intent that training saw"):
+    with pytest.raises(DataError, match="never saw the intent 'stay'; write arrive or leave, or train on data that has it"):
         fitted.evaluate([["leave", "Rome"]], [(["O", "B-to"], "stay")])
 
 
@@ -219,6 +219,24 @@ def test_cells_of_other_widths_and_parameters_read_letters_too_and_are_loaded_ag
     task = Tagger(**{**SMALL, "cell": cell, "sizes": sizes, "steps": 2, "epochs": None}).fit(words, tags, progress=False)
     again = recell.load(task.save(tmp_path / "m") and tmp_path / "m")
     assert again.predict(words) == task.predict(words)
+
+
+@pytest.mark.parametrize(("tag", "says"), [
+    ("B-town", "line 2, word 2 ('rome'): training never saw the tag 'B-town'; write B-city, or train on data that has it"),
+    ("NOUN", "line 2, word 2 ('rome'): training never saw the tag 'NOUN'; write O, or train on data that has it"),
+    ("?", "line 2, word 2 ('rome'): training never saw the tag '?'; write B-city or I-city or O, or train on data that has it"),
+    ("I-city", "line 2, word 2 ('rome'): the tag 'I-city' cannot follow O; write B-city where a span begins"),
+])  # fmt: skip
+def test_the_command_line_says_in_one_line_which_tag_training_never_saw(tag: str, says: str, tmp_path, capsys) -> None:
+    (tmp_path / "train.conll").write_text("to O\nnew B-city\nyork I-city\n\nto O\nrome B-city\n\n" * 9, encoding="utf-8")
+    data = tmp_path / "asked.conll"
+    data.write_text(f"to O\nrome {tag}\n", encoding="utf-8")
+    task = Tagger(hidden_size=6, word_size=5, character_size=0, steps=1).fit(tmp_path / "train.conll", progress=False)
+    task.save(tmp_path / "m")
+    for shown in ([], ["--json"]):
+        assert run(["evaluate", str(tmp_path / "m"), str(data), *shown]) == 2
+        out, said = capsys.readouterr()
+        assert out == "" and said == f"recell: {data}, {says}\n"
 
 
 def test_a_damaged_folder_is_refused(fitted, tmp_path) -> None:

@@ -1,11 +1,12 @@
-"""What an option of a task may be: each check passes or raises one line that names the option."""
+"""What an option of a task may be: each check passes or raises one line that names the option; and what is said of a label
+that cannot be."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 
-from recell.errors import RecellError, ShapeError, message, unknown
+from recell.errors import DataError, RecellError, ShapeError, message, nearest, unknown
 from recell.language.cell import Cell
 from recell.training.loop import check_number
 
@@ -40,6 +41,14 @@ def check_one_layer(cell: Cell, *, bidirectional: bool | None, layers: int) -> N
     if cell.brings_output and (bidirectional or layers > 1):
         write = "num_layers=1" if bidirectional is None else "bidirectional=False, num_layers=1"
         raise RecellError(message(f"{cell.name} brings its own output layer", write=write))
+
+
+def unseen(where: str, kind: str, name: str, known: Iterable[str]) -> DataError:
+    """The error for a label that training never saw; offers the nearest that it saw, or the first."""
+    seen = sorted(set(known))
+    offered = " or ".join(nearest(name, seen) or seen[:3])
+    write = f"{offered}, or train on data that has it"
+    return DataError(message(f"{where}: training never saw the {kind} {name!r}", write=write))
 
 
 def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:

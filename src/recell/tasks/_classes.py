@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recell.data.labelled import Label, Labelled, Labels
-from recell.errors import DataError, message, unknown
+from recell.errors import DataError, message
 from recell.language.cell import Cell
 from recell.nn.dropout import Dropout
+from recell.tasks._checks import unseen
 from recell.tasks._inputs import Reader
 from recell.tasks._layers import Layers
 from recell.tasks._pooling import Pooling
@@ -73,7 +74,7 @@ class ClassCodec:
 
     def _number(self, name: Label, where: str) -> int:
         if name not in self._numbers:
-            raise DataError(f"{where}: " + unknown("label that training saw", str(name), map(str, self.classes)))
+            raise unseen(where, "label", str(name), map(str, self.classes))
         return self._numbers[name]
 
 

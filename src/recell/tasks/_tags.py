@@ -15,10 +15,11 @@ from torch.nn import functional
 from recell.data.ragged import side_by_side
 from recell.data.sentences import Sentence, check_unbroken
 from recell.data.tags import is_formed, may_follow, to_bio, to_bioes
-from recell.errors import DataError, ModelError, message, unknown
+from recell.errors import DataError, ModelError, message
 from recell.language.cell import Cell
 from recell.nn.crf import CRF, FORBIDDEN, viterbi
 from recell.nn.dropout import Dropout
+from recell.tasks._checks import unseen
 from recell.tasks._layers import Layers
 from recell.tasks._pooling import highest
 from recell.tasks._sequence import Batch, SequenceNetwork
@@ -104,7 +105,7 @@ class TagCodec:
         if self.scheme != "plain":
             for place, tag in enumerate(example.tags):
                 if not is_formed(tag) or (tag[0] in "ES" and self.written == "bio"):
-                    raise DataError(f"{example.at(place)}: " + unknown("tag that training saw", tag, self.known()))
+                    raise unseen(example.at(place), "tag", tag, self.known())
             check_unbroken(example, self.written)
         return example.tags
 
@@ -133,12 +134,12 @@ class TagCodec:
         tags = to_bioes(given) if self._is_translated else list(given)
         for place, tag in enumerate(tags):
             if tag not in self._tag_numbers:
-                raise DataError(f"{example.at(place)}: " + unknown("tag that training saw", given[place], self.known()))
+                raise unseen(example.at(place), "tag", given[place], self.known())
         return np.array([self._tag_numbers[tag] for tag in tags], np.int64)
 
     def _intent(self, example: Sentence) -> int:
         if example.intent not in self._intent_numbers:
-            raise DataError(f"{example.where}: " + unknown("intent that training saw", str(example.intent), self.intents))
+            raise unseen(example.where, "intent", str(example.intent), self.intents)
         return self._intent_numbers[str(example.intent)]
 
 

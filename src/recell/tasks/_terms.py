@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from recell.data.key_terms import Document
 from recell.data.tags import Span
-from recell.tasks._scores import scores_of
+from recell.tasks._scores import aligned, scores_of
 
 Found = Sequence[Span]  # a text's terms, the surest first
 AT = (5, 10)
@@ -98,14 +99,22 @@ def f1_at(k: int, document: Document, truth: Iterable[Span], found: Iterable[Spa
     return scores([{_string(document, span) for span in truth}], [set(list(surest)[:k])])[2]
 
 
-def table(truth: Sequence[Set[Span]], found: Sequence[Found], kinds: Sequence[str]) -> str:
-    """Precision, recall, F1 and number of the terms of each kind."""
-    rows = [f"{'':16}{'precision':>10}{'recall':>10}{'F1':>10}{'terms':>10}"]
-    for kind in kinds:
-        of_kind = [{span for span in spans if span[2] == kind} for spans in truth]
-        cells = scores(of_kind, [{span for span in spans if span[2] == kind} for spans in found])
-        rows.append(f"{kind:16}" + "".join(f"{cell:10.4f}" for cell in cells) + f"{sum(map(len, of_kind)):10}")
-    return "\n".join(rows)
+def by_kind(truth: Sequence[Set[Span]], found: Sequence[Found]) -> Counter[tuple[str, str]]:
+    """How many terms of each kind are in both, were there, and came: of two parts of some data, the sums are those of both."""
+    sums = Counter[tuple[str, str]]()
+    for there, came in zip(truth, map(set, found), strict=True):
+        for name, spans in (("right", there & came), ("there", there), ("came", came)):
+            sums.update((kind, name) for _, _, kind in spans)
+    return sums
+
+
+def table(sums: Mapping[tuple[str, str], int], kinds: Sequence[str]) -> str:
+    """Precision, recall, F1 and number of the terms of each kind, first the `kinds`, then any others."""
+    rows = [["", "precision", "recall", "F1", "terms"]]
+    for kind in dict.fromkeys([*kinds, *sorted(kind for kind, _ in sums)]):
+        right, there, came = (sums.get((kind, name), 0) for name in ("right", "there", "came"))
+        rows.append([kind, *(f"{score:.4f}" for score in scores_of(right, there, came)), str(there)])
+    return aligned(rows)
 
 
 def _string(document: Document, span: Span) -> str:

@@ -21,7 +21,7 @@ from recell.data.vocabulary import tokenize
 from recell.errors import DataError, ModelError, RecellError, message, unknown
 from recell.language.cell import Cell
 from recell.tasks import _scores
-from recell.tasks._checks import check_choice, check_part
+from recell.tasks._checks import check_choice, check_part, unseen
 from recell.tasks._classes import Answer, ClassCodec, ClassNetwork, Item, check_classes, names_of, truth_of
 from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, TokenFeatures, reader_of
 from recell.tasks._layers import HiddenSize, Layers
@@ -195,7 +195,8 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         foreign = (example for example in held if not seen.issuperset(names_of(example.label)))
         if validation is not None:
             for example in foreign:
-                raise DataError(f"{example.where}: " + unknown("label in the training data", str(example.label), map(str, seen)))
+                strange = next(name for name in names_of(example.label) if name not in seen)
+                raise unseen(example.where, "label", str(strange), map(str, seen))
             return learnt, held
         if not (strange := list(foreign)):
             return learnt, held

@@ -6,8 +6,9 @@ Extraction as tagging: words, a recurrent network in both directions, a conditio
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ import torch
 from torch import nn
 
 from recell.data.key_terms import (
-    Counts,
     Document,
     DocumentFile,
     counted,
@@ -29,16 +29,16 @@ from recell.data.key_terms import (
     unmarked_of,
 )
 from recell.data.sentences import Sentence
-from recell.data.tags import Span, of_spans
+from recell.data.tags import OUTSIDE, Span, of_spans
 from recell.errors import DataError, ModelError, RecellError, message
 from recell.language.cell import Cell
 from recell.nn.crf import combined
 from recell.tasks import _tags
-from recell.tasks._checks import check_choice
+from recell.tasks._checks import check_choice, unseen
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import Batch, SequenceNetwork, SequenceTask, Source
 from recell.tasks._tags import Spoken, TagCodec, TagNetwork
-from recell.tasks._terms import counts, figures, likely, table
+from recell.tasks._terms import by_kind, counts, figures, likely, table
 from recell.tasks._words import WordOptions
 from recell.training import Loss
 from recell.training.loop import check_number
@@ -76,6 +76,8 @@ class KeyTermCodec:
     def encode(self, example: Document, *, labelled: bool) -> Item:
         """The document as numbers; DataError for a kind that training never saw."""
         parts = parted(example, self.level, kinds=self.kinds, labelled=labelled)
+        for tag in {tag for part in parts for tag in part.tags or ()}.difference(self.tagging.known()):
+            raise unseen(example.where, "kind", tag[2:], self.known())
         return Item(tuple(self.tagging.encode(part, labelled=labelled) for part in parts))
 
     def length(self, item: Item) -> int:
@@ -94,6 +96,10 @@ class KeyTermCodec:
             for (start, end, kind), score in part:
                 found.append(Term(words[first + start][0], words[first + end - 1][1], kind, score))
         return sorted(found, key=lambda term: (-term.score, term.start))
+
+    def known(self) -> list[str]:
+        """The kinds that were learnt."""
+        return sorted({tag[2:] for tag in self.tagging.tags if tag != OUTSIDE})
 
     def to_json(self) -> dict[str, Any]:
         return {**self.tagging.to_json(), "kinds": self.kinds, "level": self.level}
@@ -220,15 +226,19 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         return figures[self._main_figure(codec)]
 
     def report(self, data: Any, labels: Any = None) -> str:
-        """Precision, recall and F1 of every kind, and how many marks were moved to words' edges or cannot be held by tags."""
+        """Precision, recall and F1 of every kind, those that training never saw last; and how many marks were moved to words'
+        edges or cannot be held by tags."""
         network, codec = self._fitted()
-        examples = list(self._labelled(data, labels))
+        assert isinstance(codec, KeyTermCodec)
+        sums, marks = Counter[tuple[str, str]](), Counter[str]()
         with self._thread_count():
-            answers, *_ = self._answers(network, codec, examples, labelled=False)
-        counts: Counts = counted(examples)
-        said = f"{counts.spans} marks, {counts.moved} moved to words' edges, {counts.lost} overlap others: no tags for them"
-        truth, found = self._beside(codec, examples, answers)
-        return table(truth, found, _kinds(codec)) + f"\n\n{said}"
+            for part, answers, *_ in self._answered(network, codec, self._labelled(data, labels), labelled=False):
+                sums.update(by_kind(*self._beside(codec, part, answers)))
+                marks.update(asdict(counted(part)))
+        if not marks:
+            raise DataError("there is nothing to measure; came no example")
+        said = f"{marks['spans']} marks, {marks['moved']} moved to words' edges, {marks['lost']} overlap others: no tags for them"
+        return table(sums, codec.known()) + f"\n\n{said}"
 
     def _check(self) -> Cell:
         cell = self._check_sequence(("word_size", "minimum_count", "members"))
@@ -310,8 +320,3 @@ class Paragraphs:
     def __iter__(self) -> Iterator[Sentence]:
         for document in self._documents:
             yield from parted(document, "paragraphs", kinds=True, labelled=False)
-
-
-def _kinds(codec: Any) -> list[str]:
-    """The kinds that were learnt."""
-    return sorted({tag[2:] for tag in codec.tagging.tags if tag != "O"})
