@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recell import Cell, CellError, ModelError, cell, cells, coin, concat, dropout, sigmoid, tanh
+from recell import Cell, CellError, ModelError, cell, cells, coin, concat, dropout, exp, relu, sigmoid, tanh
 from recell.modifiers import recurrent_dropout, weight_drop
 from tests.contract import harness
 from tests.language.modifiers import laws
@@ -53,8 +53,35 @@ def test_a_part_of_a_concat_is_a_recurrent_operand() -> None:
     laws.same_function(Packed.with_(recurrent_dropout(RATE)), Dropped)
 
 
+def test_an_elementwise_product_with_a_parameter_is_recurrent_where_no_matrix_reads_a_state() -> None:
+    @cell
+    def DroppedIndRNN(p, x, h):
+        return relu(p.W @ x + p.vector("u") * dropout(h, RATE, per="sequence") + p.b)
+
+    @cell
+    def Weighed(p, x, h, c):
+        """A computed weight, one on a gated state, a read that is no recurrent product."""
+        g = sigmoid(p.W @ x + exp(p.v) * c)
+        c = g * c + tanh(p.u * (g * h))
+        return tanh(c), c
+
+    @cell
+    def DroppedWeighed(p, x, h, c):
+        g = sigmoid(p.W @ x + exp(p.v) * dropout(c, RATE, per="sequence"))
+        c = g * c + tanh(p.u * (g * dropout(h, RATE, per="sequence")))
+        return tanh(c), c
+
+    laws.same_function(cells.IndRNN.with_(recurrent_dropout(RATE)), DroppedIndRNN)
+    laws.same_function(Weighed.with_(recurrent_dropout(RATE)), DroppedWeighed)
+
+
+def test_a_peephole_sees_the_state_whole() -> None:
+    nodes = cells.PeepholeLSTM.with_(recurrent_dropout(RATE)).graph.nodes
+    assert [nodes[n.inputs[0]].attributes for n in nodes if n.op == "coin"] == [(0,)]  # h alone
+
+
 @pytest.mark.parametrize("per", ["sequence", "step"])
-@pytest.mark.parametrize("name", ["LSTM", "GRUResetBefore", "Jordan"])
+@pytest.mark.parametrize("name", ["LSTM", "GRUResetBefore", "Jordan", "SRU", "LRU"])
 def test_recurrent_dropout_runs_everywhere(name: str, per: str) -> None:
     chosen = cells.get(name)
     changed = Cell(chosen.name, chosen.graph, {"output": 4} if name == "Jordan" else {}).with_(recurrent_dropout(RATE, per=per))
@@ -138,8 +165,8 @@ def test_errors() -> None:
     def Elementwise(p, x, h):
         return tanh(p.u * h + p.W @ x)
 
-    with pytest.raises(CellError, match="Elementwise.with_: recurrent_dropout .* no product reads a state"):
-        Elementwise.with_(recurrent_dropout(0.1))
+    with pytest.raises(CellError, match="MinGRU.with_: recurrent_dropout .* no parameter multiplies a state"):
+        cells.MinGRU.with_(recurrent_dropout(0.1))
     with pytest.raises(CellError, match="Elementwise.with_: weight_drop .* no product reads a state"):
         Elementwise.with_(weight_drop(0.1))
     with pytest.raises(CellError, match="no parameter of this name; came 'U_x'"):

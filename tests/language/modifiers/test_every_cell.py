@@ -36,12 +36,19 @@ def _has_recurrent_product(graph: Graph) -> bool:
     return any(node.op == "product" and states_of(graph, node.inputs[1]) for node in graph.nodes)
 
 
+def _has_recurrent_parameter(graph: Graph) -> bool:
+    """A matrix, or a vector as in `u * h`."""
+    weighed = [[graph.nodes[i].shape.is_row for i in n.inputs] for n in graph.nodes
+               if n.op == "mul" and any(states_of(graph, i) for i in n.inputs)]  # fmt: skip
+    return _has_recurrent_product(graph) or any(not all(rows) for rows in weighed)
+
+
 # Why a cell may refuse a modifier; for no other reason, and always then.
 FITS = {
     "layer_norm of products": _has_product,
     "layer_norm of gates": _has_product,
     "zoneout": lambda graph: True,
-    "recurrent_dropout": _has_recurrent_product,
+    "recurrent_dropout": _has_recurrent_parameter,
     "weight_drop": _has_recurrent_product,
     "dilation": lambda graph: not graph.uses_elapsed,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from recell.errors import CellError, unknown
@@ -18,27 +19,38 @@ class RecurrentDropout:
     per: str
 
     def __call__(self, graph: Graph) -> Graph:
-        if not any(states_of(graph, n.inputs[1]) for n in graph.nodes if n.op == "product"):
-            raise CellError("recurrent_dropout drops the recurrent operand of products; came a cell of which no product "
-                            "reads a state; write zoneout(h=0.1), or dropout(h, 0.1) in the cell itself")
-        return _DroppedOperands(graph, self).run() if self.rate else graph
+        operands = recurrent_operands(graph)
+        if not operands:
+            raise CellError("recurrent_dropout drops the states that recurrent parameters multiply; came a cell of which no "
+                            "parameter multiplies a state; write zoneout(h=0.1), or dropout(h, 0.1) in the cell itself")
+        return _DroppedOperands(graph, self, operands).run() if self.rate else graph
+
+
+def recurrent_operands(graph: Graph) -> dict[int, int]:
+    """Node -> which of its inputs is a recurrent operand: of matrix products, in a cell without any of elementwise ones."""
+    nodes = list(enumerate(graph.nodes))
+    found = {place: 1 for place, node in nodes if node.op == "product" and states_of(graph, node.inputs[1])}
+    return found or {place: 1 - k for place, node in nodes if node.op == "mul" for k in (0, 1)
+                     if not graph.nodes[node.inputs[k]].shape.is_row and parameters_of(graph, node.inputs[k])
+                     and states_of(graph, node.inputs[1 - k])}  # fmt: skip
 
 
 class _DroppedOperands:
     """One rebuilding: every state has one mask, whichever product reads it."""
 
-    def __init__(self, graph: Graph, how: RecurrentDropout) -> None:
-        self.graph, self.how = graph, how
+    def __init__(self, graph: Graph, how: RecurrentDropout, operands: Mapping[int, int]) -> None:
+        self.graph, self.how, self.operands = graph, how, operands
         self.builder = Builder()
         self.coins = Coins(graph, self.builder)
         self.place: list[int] = []
         self.dropped: dict[int, int] = {}  # old place -> the value with its states dropped
 
     def run(self) -> Graph:
-        for node in self.graph.nodes:
+        for old, node in enumerate(self.graph.nodes):
             inputs = [self.place[i] for i in node.inputs]
-            if node.op == "product":
-                inputs[1] = self._drop(node.inputs[1])
+            if old in self.operands:
+                operand = self.operands[old]
+                inputs[operand] = self._drop(node.inputs[operand])
             self.place.append(copy(self.builder, node, tuple(inputs)))
         return relocate(self.graph, self.builder, self.place)
 
@@ -59,10 +71,15 @@ def recurrent_dropout(rate: float, per: str = "sequence") -> RecurrentDropout:
     """Dropout on the recurrent operand: every state that a product reads (Gal & Ghahramani 2016).
 
     A product's operand is recurrent if it is a state as it enters the step, itself, as a part of a `concat` or `split`,
-    or times a gate (`p.U @ (r * h)`). Other reads of the state (`f * c`, a peephole) see it whole. A state has one mask
+    or times a gate (`p.U @ (r * h)`). Other reads of the state (`f * c`, a peephole) see it whole. In a cell of which no
+    matrix reads a state, the recurrent products are the elementwise ones with parameters (`p.u * h`). A state has one mask
     for all products; `per="sequence"` draws it once a sequence, `per="step"` anew at every step. What is kept is scaled
     by 1 / (1 - rate); in evaluation the cell is the one without dropout. Rate 0 changes nothing. Raises CellError for a
-    rate outside [0, 1), another `per`, and when applied to a cell of which no product reads a state.
+    rate outside [0, 1), another `per`, and when applied to a cell of which no parameter multiplies a state.
+
+    A matrix sums over the units, so that its product stays as large; an elementwise weight of a unit that is kept is
+    1 / (1 - rate) times as large, all through a sequence: one near 1 (IndRNN's, LRU's) then grows without bound over many
+    steps. Hold such weights below 1 - rate, or take `per="step"`.
     """
     if per not in ("sequence", "step"):
         raise CellError(f"per must be 'sequence' or 'step'; came {per!r}; write recurrent_dropout(0.3, per='step')")
