@@ -11,13 +11,12 @@ With the defaults, about 5 minutes on two cores that do nothing else.
 
 from __future__ import annotations
 
-import argparse
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from on_data import arguments_of, data_parser, digits, show_seed
+from on_data import digit_arguments, digits, each_seed
 
 from recell.tasks import Captioner
 
@@ -30,19 +29,12 @@ NETWORK: dict[str, Any] = {
 
 def main() -> None:
     """A row for each seed, mean and spread; the most frequent name is the naive answer."""
-    arguments = parsed()
+    arguments = digit_arguments("Write the names of MNIST's digits.", epochs=3)
     (x, y), (asked, truth) = (named_digits(arguments.data, part, arguments.images) for part in ("train", "t10k"))
     most = max(NAMES, key=y.count)
     print(f"names of {len(asked):,} digits, exact match in %; to reach: {BAR}; naive ({most!r} for all): "
           f"{100 * truth.count(most) / len(truth):.1f}", flush=True)  # fmt: skip
-    found, task = [], None
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        began = time.perf_counter()
-        task = Captioner(**NETWORK, epochs=arguments.epochs, seed=seed, threads=arguments.threads).fit(x, y, progress=False)
-        figures = task.evaluate(asked, truth)
-        found.append(100 * figures["exact_match"])
-        show_seed(seed, figures, began)
-    print(f"\ntest exact match, %: mean {np.mean(found):.2f}, spread {np.std(found):.2f}")
+    task = each_seed(partial(Captioner, **NETWORK), arguments, (x, y), (asked, truth), "exact_match")
     if task is not None:
         show_mistakes(task, asked, truth)
 
@@ -58,14 +50,6 @@ def named_digits(data: Path, part: str, most: int | None) -> tuple[np.ndarray, l
     """Images (N, 28, 28) and the names of their digits."""
     images, numbers = digits(data, part, most)
     return images, [NAMES[number] for number in numbers]
-
-
-def parsed() -> argparse.Namespace:
-    parser = data_parser(
-        "Write the names of MNIST's digits.", "sequence_classification", seeds=3, first_seed=0, epochs=3, threads=2
-    )
-    parser.add_argument("--images", type=int, help="how many of each part; default all")
-    return arguments_of(parser)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,10 @@ With the defaults, about 6 minutes on two cores that do nothing else.
 
 from __future__ import annotations
 
-import argparse
-import time
+from functools import partial
 from typing import Any
 
-import numpy as np
-from on_data import arguments_of, data_parser, digits, show_seed
+from on_data import digit_arguments, digits, each_seed
 
 from recell.tasks import Classifier
 
@@ -27,28 +25,13 @@ NETWORK: dict[str, Any] = {
 
 
 def main() -> None:
-    """A row for each seed, mean and spread, and the first seed's report."""
-    arguments = parsed()
-    (x, y), (asked, truth) = (digits(arguments.data, part, arguments.images) for part in ("train", "t10k"))
-    print(f"MNIST by rows: {len(x):,} images to learn from, {len(asked):,} measured; to reach: {BAR} %", flush=True)
-    found, task = [], None
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        began = time.perf_counter()
-        task = Classifier(**NETWORK, epochs=arguments.epochs, seed=seed, threads=arguments.threads).fit(x, y, progress=False)
-        figures = task.evaluate(asked, truth)
-        found.append(100 * figures["accuracy"])
-        show_seed(seed, figures, began)
-    print(f"\ntest accuracy, %: mean {np.mean(found):.2f}, spread {np.std(found):.2f}\n")
+    """A row for each seed, mean and spread, and the last seed's report."""
+    arguments = digit_arguments("Classify MNIST's images row by row.", epochs=8)
+    train, test = (digits(arguments.data, part, arguments.images) for part in ("train", "t10k"))
+    print(f"MNIST by rows: {len(train[0]):,} images to learn from, {len(test[0]):,} measured; to reach: {BAR} %", flush=True)
+    task = each_seed(partial(Classifier, **NETWORK), arguments, train, test, "accuracy")
     if task is not None:
-        print(task.report(asked, truth))
-
-
-def parsed() -> argparse.Namespace:
-    parser = data_parser(
-        "Classify MNIST's images row by row.", "sequence_classification", seeds=3, first_seed=0, epochs=8, threads=2
-    )
-    parser.add_argument("--images", type=int, help="how many of each part; default all")
-    return arguments_of(parser)
+        print(f"\n{task.report(*test)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from pathlib import Path
@@ -24,6 +25,36 @@ def test_counts_are_options_with_their_defaults(on_data: Any, monkeypatch: pytes
     monkeypatch.setattr(sys, "argv", ["example.py", "--data", "somewhere", "--first-seed", "7"])
     found = on_data.arguments_of(on_data.data_parser("An example.", "music", seeds=3, first_seed=0))
     assert vars(found) == {"data": Path("somewhere"), "seeds": 3, "first_seed": 7}
+
+
+def test_the_arguments_of_examples_on_digits(on_data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["example.py", "--data", "somewhere", "--images", "30", "--epochs", "2"])
+    found = vars(on_data.digit_arguments("An example.", epochs=8))
+    assert found == {"data": Path("somewhere"), "seeds": 3, "first_seed": 0, "epochs": 2, "threads": 2, "images": 30}
+
+
+def test_each_seed_is_trained_and_measured(on_data: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Guess:
+        def __init__(self, *, epochs: int, seed: int, threads: int) -> None:
+            self.made = (epochs, seed, threads)
+
+        def fit(self, x: list[int], y: list[int], *, progress: bool) -> Guess:
+            assert (x, y, progress) == ([1, 2], [3, 4], False)
+            return self
+
+        def evaluate(self, x: list[int], y: list[int]) -> dict[str, float]:
+            assert (x, y) == ([5], [6])
+            return {"loss": 0.5, "exact_match": 0.5 + self.made[1] / 10}
+
+    arguments = argparse.Namespace(first_seed=2, seeds=2, epochs=7, threads=1)
+    last = on_data.each_seed(Guess, arguments, ([1, 2], [3, 4]), ([5], [6]), "exact_match")
+    assert last.made == (7, 3, 1)
+    first, second, _, mean = capsys.readouterr().out.splitlines()
+    assert first.startswith("seed 2: loss 0.5000  exact_match 0.7000  ")
+    assert second.startswith("seed 3: loss 0.5000  exact_match 0.8000  ")
+    assert mean == "test exact match, %: mean 75.00, spread 5.00"
+    arguments.seeds = 0
+    assert on_data.each_seed(Guess, arguments, ([1, 2], [3, 4]), ([5], [6]), "exact_match") is None
 
 
 def test_the_environment_names_the_data_and_without_it_the_program_ends(
