@@ -55,7 +55,7 @@ def test_images_and_what_their_labels_are_called(tmp_path: Path) -> None:
     [
         ("{", "line 2 is no JSON"),
         ({"text": "a"}, "line 2 has neither a vector nor an image"),
-        ({"vector": [1], "image": [[1]], "text": "a"}, "line 2 has neither"),
+        ({"vector": [1], "image": [[1]], "text": "a"}, "line 2 has both a vector and an image"),
         ({"vector": [1]}, "line 2 has no caption; came None"),
         ({"vector": [1], "text": " "}, "line 2 has no caption"),
         ({"vector": [], "text": "a"}, r"line 2 is neither a vector \(D,\) nor an image"),

@@ -32,6 +32,54 @@ def test_conll_columns(tmp_path) -> None:
     assert plain(SentenceFile(tmp_path / "a.conll", labelled=False))[1] == (("on",), None, None)
 
 
+def test_a_hash_is_a_word_within_a_sentence_and_a_comment_before_it(tmp_path) -> None:
+    (tmp_path / "a.conll").write_text("# a comment\npay VB O\n# # B-money\n5 CD I-money\n\n# here too\non IN O\n")
+    assert plain(SentenceFile(tmp_path / "a.conll")) == [
+        (("pay", "#", "5"), ("O", "B-money", "I-money"), None), (("on",), ("O",), None)
+    ]  # fmt: skip
+
+
+def test_json_lines(tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"words": ["to", "Rome"], "tags": ["O", "B-c"], "intent": "go"}\n\n{"words": ["on"], "tags": ["O"]}\n')
+    assert plain(SentenceFile(path)) == [(("to", "Rome"), ("O", "B-c"), "go"), (("on",), ("O",), None)]
+    assert plain(SentenceFile(path, labelled=False)) == [(("to", "Rome"), None, None), (("on",), None, None)]
+    path.write_text('{"frames": [[1, 2.5], [3, 4], [5, 6]], "tags": [0, 1, 1]}\n')
+    [one] = SentenceFile(path)
+    np.testing.assert_array_equal(one.words, np.float32([[1, 2.5], [3, 4], [5, 6]]))
+    assert one.tags == ("0", "1", "1") and one.whole and one.where == f"{path}, line 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("to O", "line 2 is no JSON"),
+        ("[1]", "line 2 has neither words nor frames"),
+        ('{"words": ["a"], "frames": [[1]], "tags": ["O"]}', "line 2 has both words and frames"),
+        ('{"words": ["a", "b"], "tags": ["O"]}', "line 2 has 2 words and 1 tags"),
+        ('{"words": ["a"]}', "line 2 has no list of tags"),
+        ('{"words": [], "tags": []}', "line 2 is empty"),
+        ('{"frames": [], "tags": []}', "line 2 is empty"),
+        ('{"words": ["a", "b"], "tags": ["O", "I-x"]}', "line 2, word 2 .'b'.: the tag 'I-x' cannot follow O"),
+        ('{"words": [[1], [2]], "tags": ["O", "O"]}', "line 2: its words are none"),
+        ('{"frames": ["a", "b"], "tags": ["O", "O"]}', "line 2: its frames are none"),
+        ('{"frames": [[1, 2], [1]], "tags": ["a", "b"]}', "line 2 has frames of different widths"),
+        ('{"frames": [[1, 2], [NaN, 2]], "tags": ["a", "b"]}', "line 2 has a value that is no number"),
+        ('{"frames": [[1, 2], [null, 2]], "tags": ["a", "b"]}', "line 2 is no list of words"),
+        ('{"frames": [[], []], "tags": ["a", "b"]}', "line 2: frames have a feature or more"),
+    ],
+)
+def test_faults_in_json_lines(tmp_path, line, says) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"words": ["a"], "tags": ["O"]}\n' + line + "\n")
+    with pytest.raises(DataError, match=says) as refused:
+        list(SentenceFile(path))
+    assert "\n" not in str(refused.value) and "bad.jsonl" in str(refused.value)
+    path.write_text("\n")
+    with pytest.raises(DataError, match="holds no sentence; write a line for each"):
+        list(SentenceFile(path))
+
+
 def snips(folder, words: str, tags: str, intents: str):
     folder.mkdir()
     for name, text in (("seq.in", words), ("seq.out", tags), ("label", intents)):
@@ -109,6 +157,8 @@ def test_faults_in_snips(tmp_path, files, says) -> None:
         ([["a"]], None, "has no tags"),
         ([np.array([[1.0, np.nan]])], [["a"]], "no number"),
         ([np.zeros(3)], [["a"] * 3], "shape"),
+        ([[[1, 2], [1]]], [["a", "b"]], "different widths"),
+        ([np.zeros((2, 0))], [["a", "b"]], "a feature or more"),
     ],
 )
 def test_faults_in_lists(data, labels, says) -> None:

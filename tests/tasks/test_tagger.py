@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,21 @@ def test_frames() -> None:
         task.predict([np.zeros((2, 3))])
     with pytest.raises(DataError, match="reads frames"):
         task.predict([["a"]])
+
+
+def test_frames_of_a_file_from_the_command_line(tmp_path, capsys) -> None:
+    rng, path, out = np.random.default_rng(1), tmp_path / "frames.jsonl", tmp_path / "m"
+    frames = [rng.normal(size=(rng.integers(3, 9), 3)).round(3) for _ in range(60)]
+    rows = [{"frames": x.tolist(), "tags": ["up" if value > 0 else "down" for value in x[:, 1]]} for x in frames]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    options = ["--hidden-size", "8", "--epochs", "20", "--learning-rate", "0.03", "--threads", "1", "--quiet"]
+    assert run(["train", "tagger", str(path), "--out", str(out), *options]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(out), str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tag_accuracy"] > 0.9
+    assert run(["predict", str(out), str(path), "--json"]) == 0
+    said = [json.loads(line)["output"] for line in capsys.readouterr().out.splitlines()]
+    assert said == recell.load(out).predict(frames) and [len(tags) for tags in said] == [len(x) for x in frames]
 
 
 def test_bioes_comes_back_as_bioes_and_is_measured_so(tmp_path) -> None:

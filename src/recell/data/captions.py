@@ -63,7 +63,8 @@ class CaptionFile:
                 raise DataError(message(f"{where} is no JSON ({error})", came=f"{line!r:.40}", write=_FORM)) from None
             held = [name for name in ("vector", "image") if isinstance(content, dict) and name in content]
             if len(held) != 1:
-                raise DataError(message(f"{where} has neither a vector nor an image", came=f"{line!r:.40}", write=_FORM))
+                said = f"{where} has {'both a vector and an image' if held else 'neither a vector nor an image'}"
+                raise DataError(message(said, came=f"{line!r:.40}", write=_FORM))
             yield _checked(content[held[0]], content.get("text") if self._labelled else None, where, self._labelled)
 
     def _images(self) -> Iterator[Captioned]:

@@ -54,7 +54,8 @@ class LabelledFile:
             count += 1
             yield checked(example)
         if not count:
-            raise DataError(message(f"{self.path} holds no example", write="a file with a label, a tab and a text on each line"))
+            line = "the channels and the class of a series" if self.path.suffix == ".ts" else "a label, a tab and a text"
+            raise DataError(message(f"{self.path} holds no example", write=f"a file with {line} on each line"))
         self._count = count
 
     def __len__(self) -> int:

@@ -1,7 +1,9 @@
-"""Tagged sentences: from CoNLL columns, from the three files of SNIPS, from Python lists. Every fault names its file and line."""
+"""Tagged sentences: from CoNLL columns, from the three files of SNIPS, from JSON lines (frames too), from Python lists. Every
+fault names its file and line."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from recell.errors import DataError, message
 
 Frames = NDArray[np.float32]
 _SNIPS = ("seq.in", "seq.out", "label")
+_FORM = '{"words": ["to", "Rome"], "tags": ["O", "B-city"]} or {"frames": [[0.5, 1.2], [0.4, 1.3]], "tags": ["up", "down"]}'
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,9 @@ class SentenceFile:
     """The sentences of a file, or of a folder with seq.in, seq.out and label, read anew each time: it may be larger than memory.
 
     CoNLL columns: a word a line, columns apart by white space, the first the word and the last its tag; an empty line ends a
-    sentence. A line `-DOCSTART-` and lines that begin with `# ` are left out. SNIPS: a sentence a line, in three files.
+    sentence. A line `-DOCSTART-` is left out, and before a sentence lines that begin with `# `; within it these are words. SNIPS:
+    a sentence a line, in three files. A file `.jsonl`: a sentence a line, an object with `words`, or `frames` (a list of features
+    each), with `tags`, and an `intent` where there are intents.
     """
 
     def __init__(self, path: str | Path, *, labelled: bool = True, plain: bool = False) -> None:
@@ -53,13 +58,15 @@ class SentenceFile:
         self._count: int | None = None
 
     def __iter__(self) -> Iterator[Sentence]:
-        found = _snips(self.path, self._labelled) if self.path.is_dir() else _conll(self.path, self._labelled)
+        is_json = self.path.suffix == ".jsonl"
+        read = _snips if self.path.is_dir() else _json_lines if is_json else _conll
         count = 0
-        for sentence in found:
+        for sentence in read(self.path, self._labelled):
             count += 1
             yield checked(sentence, plain=self._plain)
         if not count:
-            raise DataError(message(f"{self.path} holds no sentence", write="a file with a word and its tag on each line"))
+            write = f"a line for each, such as {_FORM}" if is_json else "a file with a word and its tag on each line"
+            raise DataError(message(f"{self.path} holds no sentence", write=write))
         self._count = count
 
     def __len__(self) -> int:
@@ -134,12 +141,17 @@ def words_of(row: Any, where: str) -> tuple[str, ...] | Frames:
     if isinstance(row, np.ndarray) and row.dtype.kind in "fiub":
         if row.ndim != 2:
             raise DataError(message(f"{where}: frames are (T, features)", came=f"the shape {row.shape}", write="x[:, None]"))
+        if len(row) and not row.shape[1]:
+            raise DataError(message(f"{where}: frames have a feature or more", came=f"the shape {row.shape}"))
         check_finite(row, where)
         return row.astype(np.float32)
     if isinstance(row, str) or not isinstance(row, Sequence):
         raise DataError(message(f"{where} is no list of words", came=f"{row!r:.40}", write='["arrive", "Taipei"]'))
     if row and not isinstance(row[0], str):
-        return words_of(np.asarray(row), where)
+        try:
+            return words_of(np.asarray(row), where)
+        except ValueError:
+            raise DataError(message(f"{where} has frames of different widths", write="an array (T, features)")) from None
     if not all(isinstance(word, str) for word in cast(Sequence[Any], row)):
         raise DataError(message(f"{where} holds a word that is no text", came=f"{row!r:.60}", write="words as str"))
     return tuple(cast(Sequence[str], row))
@@ -182,7 +194,7 @@ def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
     number = 0
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split()
-        if cells and (cells[0] == "-DOCSTART-" or line.startswith("# ")):
+        if cells and (cells[0] == "-DOCSTART-" or (line.startswith("# ") and not rows)):
             continue
         if not cells:
             if rows:
@@ -204,6 +216,27 @@ def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
 def _of_rows(rows: list[list[str]], path: Path, lines: list[int], labelled: bool) -> Sentence:
     tags = tuple(row[-1] for row in rows) if labelled else None
     return Sentence(tuple(row[0] for row in rows), tags, None, f"{path}, line {lines[0]}", tuple(lines))
+
+
+def _json_lines(path: Path, labelled: bool) -> Iterator[Sentence]:
+    for number, line in enumerate(read_lines(path), 1):
+        if line.strip():
+            yield _of_json(line, f"{path}, line {number}", labelled)
+
+
+def _of_json(line: str, where: str, labelled: bool) -> Sentence:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(message(f"{where} is no JSON ({error})", came=f"{line.strip()!r:.40}", write=_FORM)) from None
+    held = [name for name in ("words", "frames") if isinstance(content, dict) and name in content]
+    if len(held) != 1:
+        said = f"{where} has {'both words and frames' if held else 'neither words nor frames'}"
+        raise DataError(message(said, came=f"{line.strip()!r:.40}", write=_FORM))
+    words = words_of(content[held[0]], where)
+    if len(words) and isinstance(words, np.ndarray) != (held[0] == "frames"):
+        raise DataError(message(f"{where}: its {held[0]} are none", came=f"{content[held[0]]!r:.40}", write=_FORM))
+    return _labelled(words, (content.get("tags"), content.get("intent")), where) if labelled else Sentence(words, where=where)
 
 
 def _snips(folder: Path, labelled: bool) -> Iterator[Sentence]:

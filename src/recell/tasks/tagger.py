@@ -29,9 +29,10 @@ from recell.tasks._words import WordOptions
 class Tagger(WordOptions, SequenceTask[Sentence, Item]):
     """Learns a tag for every word, and the intent of the sentence where the data names one.
 
-    Data: a CoNLL file (columns: word ... tag), a folder of SNIPS's three files, lists of words with lists of tags, or numeric
-    frames (T, features) with a tag each. ``output`` "crf" or "softmax"; either way tags come out that obey the scheme of the
-    data, BIO or BIOES; ``scheme`` "plain" says that tags mark no spans though they look so ("auto": seen from the tags).
+    Data: a CoNLL file (columns: word ... tag), a folder of SNIPS's three files, JSON lines (``.jsonl``: `words` or `frames`,
+    `tags`, `intent`), lists of words with lists of tags, or numeric frames (T, features) with a tag each. ``output`` "crf" or
+    "softmax"; either way tags come out that obey the scheme of the data, BIO or BIOES; ``scheme`` "plain" says that tags mark no
+    spans though they look so ("auto": seen from the tags).
     ``character_size`` 0 leaves out the character RNN; ``trigram_size`` above 0 adds letter trigrams, ``shape_size`` the
     word's shape (Xx, d.d); ``vectors`` names a text file of pretrained word vectors, whose length is ``word_size``.
     ``unknown_rate`` of the words are made unknown in training.
