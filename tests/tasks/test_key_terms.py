@@ -16,8 +16,8 @@ from recell.data.tags import may_follow, spans, to_bio
 from recell.errors import DataError, ModelError, RecellError
 from recell.nn.crf import CRF
 from recell.tasks import KeyTerms, _sequence
+from recell.tasks._documents import parted
 from recell.tasks._terms import counts, f1_at, figures, likely
-from recell.tasks.key_terms import parted
 
 SMALL: dict[str, Any] = {"hidden_size": 12, "word_size": 10, "character_size": 4, "shape_size": 3, "dropout": 0.1, "threads": 1,
                          "batch_size": 8, "epochs": 8, "learning_rate": 0.02, "unknown_rate": 0.1}  # fmt: skip

@@ -79,7 +79,7 @@ def _one(line: str, told: list[str], where: str) -> tuple[Series, str | None]:
 def _channel(text: str, where: str) -> Series:
     values = [value.strip() for value in text.split(",")]
     if "?" in values:
-        raise DataError(message(f"{where} has a missing value", came="'?'", write="fill it in, or leave the series out"))
+        raise DataError(message(f"{where} has a missing value", came="'?'", write="a number, or leave the series out"))
     try:
         read = np.array(values, np.float64)
     except ValueError:
