@@ -188,6 +188,23 @@ def test_a_label_that_one_example_has_is_learnt_not_held_out() -> None:
         assert "odd" in task.classes_
 
 
+def test_a_label_that_training_never_saw_counts_as_missed_in_score(fitted: Classifier) -> None:
+    from sklearn.model_selection import KFold, cross_val_score
+
+    x, y = texts(20)
+    half = fitted.score([*x, *x], [*y, *["strange"] * 20])
+    assert half == fitted.score(x, y) / 2 == fitted.evaluate(x, y)["accuracy"] / 2 > 0.4
+    short = {**SMALL, "steps": 2, "epochs": None}
+    options: dict[str, Any] = {"cv": KFold(4), "params": {"progress": False}, "error_score": "raise"}
+    folds = cross_val_score(Classifier(**short), x, [*y[:19], "odd"], **options)
+    assert len(folds) == 4 and 0 <= folds.min()
+    task = Classifier(**short).fit(x, [[name] for name in y], progress=False)
+    rows = [[name] for name in y]
+    assert task.score(x, [[*row, "strange"] for row in rows]) == task.score(x, rows) == task.evaluate(x, rows)["macro_f1"]
+    with pytest.raises(DataError, match="training never saw the label 'strange'"):
+        task.evaluate(x[:1], [["strange"]])
+
+
 def test_what_cannot_be_learnt_or_measured_is_refused(fitted: Classifier) -> None:
     x, y = texts(20)
     with pytest.raises(DataError, match="only 'good'"):

@@ -21,6 +21,14 @@ def test_figures_are_scikit_learns() -> None:
     assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, p / p.sum(1, keepdims=True), labels=[0, 1, 2]), rel=1e-5)
 
 
+def test_a_class_that_cannot_be_given_is_never_right() -> None:
+    truth, p = random_answers()
+    strange = np.where(np.arange(50) < 10, -1, truth)
+    found, known = figures(strange, p), figures(truth[10:], p[10:])
+    assert found["accuracy"] == pytest.approx(known["accuracy"] * 40 / 50)
+    assert found["log_loss"] == pytest.approx((known["log_loss"] * 40 - 10 * np.log(1e-7)) / 50)
+
+
 def test_figures_where_there_may_be_several_labels() -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(1)

@@ -50,15 +50,16 @@ class ClassCodec:
         """The example as numbers; DataError for a label that training never saw."""
         return Item(self.reader.encode(example), self.truth(example) if labelled else 0)
 
-    def truth(self, example: Labelled) -> Any:
-        """The number of its class; where there may be several, (classes,) of 0 and 1."""
+    def truth(self, example: Labelled, *, strict: bool = True) -> Any:
+        """The number of its class; where there may be several, (classes,) of 0 and 1. A label that training never saw is a
+        DataError; not `strict`, it is the number -1, and nothing among several."""
         if isinstance(example.label, tuple) != self.several:
             wanted = "a list of labels" if self.several else "one label"
             raise DataError(message(f"{example.where}: this model has {wanted} for each example", came=repr(example.label)))
         if example.columns not in (0, self.columns):
             wanted = f"the {self.columns} columns of training" if self.columns else "the labels' names"
             raise DataError(message("an indicator matrix is unlike training's", came=f"{example.columns} columns", write=wanted))
-        found = [self._number(name, example.where) for name in names_of(example.label)]
+        found = [self._number(name, example.where) if strict else self._numbers.get(name, -1) for name in names_of(example.label)]
         return np.isin(np.arange(len(self.classes)), found).astype(np.float32) if self.several else found[0]
 
     def length(self, item: Item) -> int:
@@ -128,8 +129,8 @@ def names_of(label: Labels | None) -> tuple[Label, ...]:
 
 
 def truth_of(codec: Any, examples: Sequence[Labelled]) -> NDArray[Any]:
-    """The numbers of the classes, (N,), or 0 and 1 for each, (N, classes)."""
-    return np.array([codec.truth(example) for example in examples])
+    """The numbers of the classes, (N,), -1 for one that training never saw; or 0 and 1 for each, (N, classes)."""
+    return np.array([codec.truth(example, strict=False) for example in examples])
 
 
 def check_classes(classes: Sequence[Label], forms: set[bool]) -> None:

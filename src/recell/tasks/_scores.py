@@ -1,7 +1,7 @@
 """How good class probabilities are: accuracy, F1, log loss, calibration; and for people, a report by class and the confusions.
 
-Truth is the numbers of the classes (N,); or, where an example may have several labels, 0 and 1 for each, (N, classes), with
-`bar`, the probability from which a label is given.
+Truth is the numbers of the classes (N,), -1 for one that cannot be given; or, where an example may have several labels, 0 and 1
+for each, (N, classes), with `bar`, the probability from which a label is given.
 """
 
 from __future__ import annotations
@@ -109,5 +109,5 @@ def aligned(cells: Sequence[Sequence[str]]) -> str:
 def _of_truth(truth: NDArray[Any], probabilities: NDArray[Any], bar: float | None) -> NDArray[Any]:
     """The probability of each label's value: (N,), or (N, classes)."""
     if bar is None:
-        return probabilities[np.arange(len(truth)), truth]
+        return np.where(truth < 0, 0, probabilities[np.arange(len(truth)), truth])
     return np.where(truth > 0, probabilities, 1 - probabilities)

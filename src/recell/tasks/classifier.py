@@ -145,6 +145,14 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         shown = [word if text else step for word, step in ends]
         return [(word, dict(zip(names, row.tolist(), strict=True))) for word, row in zip(shown, seen, strict=True)]
 
+    def score(self, data: Any, labels: Any = None) -> float:
+        """Accuracy; macro F1 over the labels that were learnt where an example may have several. A label that training never saw
+        counts as missed, for scikit-learn's folds may hold one; `evaluate` refuses it, for it has no log loss."""
+        network, codec = self._fitted()
+        with self._thread_count():
+            figures = self._measure(network, codec, self._labelled(data, labels), labelled=False)
+        return figures[self._main_figure(codec)]
+
     def report(self, data: Any, labels: Any = None) -> str:
         """Precision, recall and F1 of every class, and the table of confusions where each example has one class."""
         network, codec = self._fitted()
