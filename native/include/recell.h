@@ -16,7 +16,7 @@
 #define RC_API __attribute__((visibility("default")))
 #endif
 
-#define RC_ABI_VERSION 3
+#define RC_ABI_VERSION 4
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,8 +25,10 @@ extern "C" {
 typedef struct rc_program rc_program;
 
 /* dtype 0: float; 1: double; 2: float everywhere, but products round their operands to bf16 and add in float.
- * `buffers`: how many pointers rc_run receives. NULL on error. */
+ * `buffers`: how many pointers rc_run receives, at most. NULL on error. */
 RC_API rc_program* rc_program_new(int dtype, int buffers);
+/* How many they are, once the program is built: not less than those that it names. */
+RC_API int rc_buffers(rc_program*, int buffers);
 RC_API void rc_program_free(rc_program*);
 
 /* --- operands: where a value lives ---------------------------------------------------------------------------------------------------

@@ -49,6 +49,9 @@ rc_program* rc_program_new(int dtype, int buffers) {
 }
 void rc_program_free(rc_program* p) { delete p; }
 
+int rc_buffers(rc_program* p, int buffers) {
+    return guarded([&] { return set_buffers(open(p), buffers); });
+}
 int rc_memory(rc_program* p, int buffer, int slot, int64_t ld, int64_t column, int64_t width) {
     return guarded([&] { return add_memory(open(p), buffer, slot, ld, column, width); });
 }

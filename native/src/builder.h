@@ -4,6 +4,7 @@
 
 namespace recell {
 
+int set_buffers(Program&, int count);
 int add_memory(Program&, int buffer, int slot, int64_t ld, int64_t column, int64_t width);
 int add_scratch(Program&, Place place, int64_t width);
 int add_view(Program&, int operand, int64_t column, int64_t width);

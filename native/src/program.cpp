@@ -1,6 +1,8 @@
 // The building calls: each checks what it can see and appends to the program.
 #include "program.h"
 
+#include <algorithm>
+
 #include "builder.h"
 #include "error.h"
 
@@ -19,6 +21,16 @@ void check_open(const Program& p) {
 
 void check_buffer(const Program& p, int buffer, const char* who) {
     if (buffer < 0 || buffer >= p.buffers) fail("%s: buffer %d is not in 0..%d", who, buffer, p.buffers - 1);
+}
+
+// One more than the last buffer that the program names.
+int named_buffers(const Program& p) {
+    int last = -1;
+    for (const Operand& o : p.operands) last = std::max(last, o.buffer);
+    for (const Matrix& m : p.matrices) last = std::max(last, m.buffer);
+    for (const Phase& phase : p.phases)
+        for (const Pair& pair : phase.pairs) last = std::max(last, pair.buffer);
+    return last + 1;
 }
 
 const Operand& operand_of(const Program& p, int id, const char* who) {
@@ -48,6 +60,14 @@ int add_operand(Program& p, Operand o) {
 }
 
 }  // namespace
+
+int set_buffers(Program& p, int count) {
+    check_open(p);
+    const int named = named_buffers(p);
+    if (count < named || count > p.buffers) fail("rc_buffers: %d buffers; the program names %d, of %d at most", count, named, p.buffers);
+    p.buffers = count;
+    return 0;
+}
 
 int add_memory(Program& p, int buffer, int slot, int64_t ld, int64_t column, int64_t width) {
     check_open(p);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 import threading
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 from recell.compiler.backends.cpu import library
+from recell.compiler.backends.cpu.emitter import Emitter
+from recell.compiler.backends.cpu.stream import packed_affine
+from recell.errors import RecellError
 
 KINDS = {"float": (np.float32, False), "double": (np.float64, False), "bf16": (np.float32, True)}
 INPUTS, HIDDEN, OUTPUTS = 19, 71, 23
@@ -342,3 +346,34 @@ def test_a_forked_child_steps_on(chain, make_hand, own_pool):
     assert os.waitpid(child, 0)[1] == 0
     assert chain.step() == 0
     assert found == layer.h.tobytes()
+
+
+def test_a_program_says_how_many_buffers_it_takes(native):
+    emitter = Emitter(double=False)
+    emitter.memory(2, library.ROW, 3, 0, 3)
+    with pytest.raises(RecellError, match="2 buffers; the program names 3, of 4096 at most"):
+        emitter.finish(2)
+    with pytest.raises(RecellError, match="4097 buffers"):
+        emitter.finish(4097)
+    assert emitter.finish(3).buffers == 3
+
+
+def test_a_link_reads_no_more_addresses_than_its_program_takes(native):
+    """They lie at the end of a page that nothing may be read behind."""
+    weight, bias = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(2, np.float32)
+    packed = packed_affine(weight, bias)
+    x, y = np.ones((1, 3), np.float32), np.zeros((1, 2), np.float32)
+    found = {**packed.values, ("input", 0): x, ("y", 0): y}
+    addresses = (ctypes.c_void_p * packed.program.buffers)(*[found[key].ctypes.data for key in packed.layout.index])
+    page = mmap.PAGESIZE
+    pages = mmap.mmap(-1, 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    ctypes.memmove(start + page - ctypes.sizeof(addresses), addresses, ctypes.sizeof(addresses))
+    libc = ctypes.CDLL(None)
+    assert libc.mprotect(ctypes.c_void_p(start + page), ctypes.c_size_t(page), 0) == 0
+    chain = Chain(native)
+    call = library.CallArguments(steps=1, rows=1, threads=1, keep_packs=1, packs=packed.block.address)
+    place = start + page - ctypes.sizeof(addresses)
+    assert native.rc_stream_program(chain.pointer, packed.program.pointer, place, ctypes.byref(call)) == 0
+    chain.step()
+    np.testing.assert_array_equal(y, x @ weight.T + bias)

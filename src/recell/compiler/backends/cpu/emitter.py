@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recell.compiler.backends.cpu.library import NOTHING, Program
 
-MOST_BUFFERS = 4096  # the native side only needs a bound before the program is built
+MOST_BUFFERS = 4096  # a bound, until the program is built
 
 
 class Emitter:
@@ -14,7 +14,7 @@ class Emitter:
         self.program = Program(double=double, halves=halves, buffers=MOST_BUFFERS)
 
     def finish(self, buffers: int) -> Program:
-        self.program.buffers = buffers
+        self.program.close(buffers)
         return self.program
 
     def memory(self, buffer: int, slot: int, leading: int, column: int, width: int) -> int:

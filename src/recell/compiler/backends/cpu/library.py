@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from recell.errors import RecellError
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 TIERS = ("prebuilt", "compiled", "vm")  # values of RECELL_TIER; the vm is the one that is built, and runs for all (docs/tiers.md)
 MODULE = "recell._native.librecell_native"  # no Python module: only the finder is asked where it lies
 
@@ -49,6 +49,7 @@ class CallArguments(ctypes.Structure):
 PROTOTYPES: dict[str, tuple[object, tuple[object, ...]]] = {
     "rc_program_new": (c_void_p, (c_int, c_int)),
     "rc_program_free": (None, (c_void_p,)),
+    "rc_buffers": (c_int, (c_void_p, c_int)),
     "rc_memory": (c_int, (c_void_p, c_int, c_int, c_int64, c_int64, c_int64)),
     "rc_register": (c_int, (c_void_p, c_int64)),
     "rc_tile": (c_int, (c_void_p, c_int64)),
@@ -186,6 +187,11 @@ class Program:
     ) -> int:
         """A pointwise instruction of the current stage."""
         return self.build("point", opcode(op), destination, a, b, c, immediate)
+
+    def close(self, buffers: int) -> None:
+        """All is built; from now on a run takes `buffers` addresses. RecellError where the program names one beyond."""
+        self.build("buffers", buffers)
+        self.buffers = buffers
 
     def pack_bytes(self) -> int:
         """How large `rc_call.packs` must be."""
