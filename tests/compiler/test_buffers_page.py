@@ -151,11 +151,11 @@ class Recorder(Emitter):
 
 def counted(kind: str, program: Assembled, recorder: Recorder) -> Iterator[Row]:
     """A row of the example's table for every buffer with a slot a step or a state's two, or a row of scratch."""
-    sizes = dict(program.layout.internal_bytes(STEPS, ROWS, 4))
+    sizes = program.layout.internal_bytes(STEPS, ROWS, 4)
     for i, buffer in enumerate(program.layout.buffers):
         if buffer.key[0] in ("initial", "final", "dinitial", "dfinal") or buffer.slots == "vector":
             continue
-        size = sizes.get(i, buffer.elements(STEPS, ROWS) * 4)
+        size = sizes.get(buffer.key, buffer.elements(STEPS, ROWS) * 4)
         counts = [str(recorder.seen[i, how]) for how in ("written", "products", "points", "outer")]
         yield kind, buffer.key[0], f"{size:,}", *counts
 
@@ -177,7 +177,7 @@ def test_the_worked_example_is_what_the_programs_say(monkeypatch: pytest.MonkeyP
 
 
 def block_bytes(program: Assembled) -> int:
-    return sum(size for _, size in program.layout.internal_bytes(STEPS, ROWS, 4))
+    return sum(program.layout.internal_bytes(STEPS, ROWS, 4).values())
 
 
 def test_the_sums_of_the_worked_example() -> None:

@@ -46,7 +46,7 @@ class Call:
     states: tuple[Array, ...]  # (N, size) each, in the cell's order; time is (N, 1)
     parameters: tuple[Array, ...]  # leaf parameters in the cell's order
     reverse: bool = False  # t = T-1 .. 0; y[t] belongs to x[t] all the same
-    active: Sequence[int] | None = None  # rows [0, active[t]) are valid at t; non-increasing
+    active: Array | None = None  # (T,) whole numbers: rows [0, active[t]) are valid at t; non-increasing
     mask: Array | None = None  # (T, N)
     reset: Array | None = None  # (T, N)
     elapsed: Array | None = None  # (T, N)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from recell.errors import ShapeError
-from recell.nn.calls import Streams, active_rows
+from recell.nn.calls import Streams, active_rows, values_of
 from recell.nn.tensors import is_watched, name_of
 
 Lengths = Tensor | Sequence[int]
@@ -92,7 +92,7 @@ def _enter_packed(packed: PackedSequence, input_size: int, like: Tensor, batch_f
     data = checked_input(packed.data, like, input_size, (2,))
     # Without its indices a packed sequence unpacks in its own order: longest row first.
     x, lengths = pad_packed_sequence(PackedSequence(data, packed.batch_sizes))
-    active = None if _has_no_values(x) else packed.batch_sizes.tolist()
+    active = None if _has_no_values(x) else packed.batch_sizes.numpy().copy()
     streams = Streams(lengths.to(like.device), active, seed=seed, rows=packed.sorted_indices)
     batch = Batch(x, streams, packed.sorted_indices, packed.unsorted_indices, batch_first, packed=packed)
     lead = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
@@ -141,8 +141,9 @@ def _sort(batch: Batch, lengths: Lengths) -> Batch:
         ordered, order = torch.sort(lengths, descending=True, stable=True)
         streams = batch.streams._replace(lengths=ordered, rows=order)
         return batch._replace(x=x.index_select(1, order), streams=streams, order=order, restore=torch.argsort(order))
-    streams = batch.streams._replace(lengths=lengths, active=active_rows(lengths, steps))
-    if bool((lengths[:-1] >= lengths[1:]).all()):
+    values = values_of(lengths, steps)
+    streams = batch.streams._replace(lengths=lengths, active=active_rows(values, steps))
+    if (values[:-1] >= values[1:]).all():
         return batch._replace(streams=streams)
     ordered, order = torch.sort(lengths, descending=True, stable=True)
     return batch._replace(x=x.index_select(1, order), streams=streams._replace(lengths=ordered, rows=order),

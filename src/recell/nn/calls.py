@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recell.compiler.build import Call, Coins
 from recell.errors import ShapeError
 from recell.nn.tensors import plain
 
+Counts = NDArray[np.int64]
+
 
 class Streams(NamedTuple):
     """What one call brings beside x, the states and the parameters. Nothing in it is differentiated."""
 
     lengths: Tensor | None = None  # (N,) int64, non-increasing
-    active: list[int] | None = None  # (T,) rows still running at t; None where torch is compiling
+    active: Counts | None = None  # (T,) rows still running at t; None where torch is compiling
     mask: Tensor | None = None  # (T, N) in x's dtype, as are the next two
     reset: Tensor | None = None
     elapsed: Tensor | None = None
@@ -45,23 +49,29 @@ class Way(NamedTuple):
     place: Place
 
 
-def active_rows(lengths: Tensor, steps: int) -> list[int]:
-    """How many rows are still running at each step, for lengths (N,) in any order; ShapeError beyond 0..steps."""
+def values_of(lengths: Tensor, steps: int) -> Counts:
+    """The values of lengths (N,); ShapeError beyond 0..steps. NumPy's: for so few numbers torch's operators are slow."""
     if lengths.is_meta:
         raise ShapeError("lengths on the meta device have no values, and here they are needed; write device=\"cpu\"")
-    for row, value in enumerate(lengths.tolist()):
-        if not 0 <= value <= steps:
-            raise ShapeError(f"lengths[{row}] is {value}, and x has {steps} time steps; "
-                             f"give lengths from 0 to {steps}")
-    ended = torch.bincount(lengths, minlength=steps + 1).cumsum(0)  # [v]: rows of length <= v
-    return (lengths.shape[0] - ended[:steps]).tolist()
+    values: Counts = lengths.cpu().numpy()
+    if len(values) and not 0 <= values.min() <= values.max() <= steps:
+        row = int(((values < 0) | (values > steps)).argmax())
+        raise ShapeError(f"lengths[{row}] is {values[row]}, and x has {steps} time steps; "
+                         f"give lengths from 0 to {steps}")
+    return values
+
+
+def active_rows(lengths: Counts, steps: int) -> Counts:
+    """(T,) how many rows are still running at each step, for lengths (N,) from 0 to steps in any order."""
+    ended = np.bincount(lengths, minlength=steps + 1).cumsum()  # [v]: rows of length <= v
+    return len(lengths) - ended[:steps]
 
 
 def kernel_call(x: Tensor, states: Sequence[Tensor], parameters: Sequence[Tensor], streams: Streams, place: Place) -> Call:
     """The kernel's view of a call: contiguous tensors, rows counted step by step."""
     active, coins = streams.active, None
     if active is None and streams.lengths is not None:
-        active = active_rows(streams.lengths, x.shape[0])
+        active = active_rows(values_of(streams.lengths, x.shape[0]), x.shape[0])
     if streams.seed is not None:
         coins = Coins(int(streams.seed), place.layer, place.direction, streams.rows)
     reset = streams.reset

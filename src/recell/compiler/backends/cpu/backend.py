@@ -117,10 +117,11 @@ class CpuKernel:
         y = arrays.steps_of(base, 0 if call.reverse else 1, steps)
         if not call.reverse or call.active is None:
             return y
-        # In the reverse direction a shorter row's start lies in its padding: the caller gets zeros there.
+        # In the reverse direction a shorter row's start lies in its padding, behind its last step: the caller gets zeros there.
         y = y.clone() if arrays.is_torch(y) else y.copy()
-        for t in range(steps):
-            y[t, int(call.active[t]) :] = 0
+        lengths = (np.asarray(call.active)[:, None] > np.arange(y.shape[1])).sum(0)
+        shorter = lengths < steps
+        arrays.as_numpy(y)[lengths[shorter], shorter.nonzero()[0]] = 0
         return y
 
     def _parameter_values(self, parameters: Sequence[Any], coins: Coins | None) -> dict[int, Any]:
@@ -146,24 +147,20 @@ class CpuKernel:
 
     def _workspace(self, assembled: Assembled, steps: int, rows: int) -> tuple[Block, dict[Key, int]]:
         """One block for all internal buffers of a run."""
-        parts = assembled.layout.internal_bytes(steps, rows, self.item)
-        block = Block(sum(size for _, size in parts))
-        inside, start = {}, block.address
-        for buffer, size in parts:
-            inside[assembled.layout.buffers[buffer].key] = start
-            start += size
-        return block, inside
+        sizes = assembled.layout.internal_bytes(steps, rows, self.item)
+        block = Block(sum(sizes.values()))
+        return block, dict(zip(sizes, itertools.accumulate(sizes.values(), initial=block.address), strict=False))
 
     def _bound(self, assembled: Assembled, call: Call, found: Mapping[Key, Any], inside: Mapping[Key, int], block: Block) -> Run:
         """The run of a program on these arrays and on what lies inside its workspace, the block."""
         pointers: list[int] = []
-        for buffer in assembled.layout.buffers:
-            if buffer.key in inside:
-                pointers.append(inside[buffer.key])
-            elif buffer.key in found:
-                pointers.append(arrays.address(found[buffer.key]))
+        for key in assembled.layout.index:
+            if key in inside:
+                pointers.append(inside[key])
+            elif key in found:
+                pointers.append(arrays.address(found[key]))
             else:
-                raise CellError(f"{self.cell.name} needs {buffer.key[0]} in this call; came none; give it to forward")
+                raise CellError(f"{self.cell.name} needs {key[0]} in this call; came none; give it to forward")
         active = _whole_numbers(call.active)
         coins = call.coins or Coins(0, 0, 0)
         numbers = _whole_numbers(coins.rows)

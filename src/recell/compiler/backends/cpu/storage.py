@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 STEPS, STEPS_PLUS_ONE, TWO, ROW, VECTOR = "steps", "steps + 1", "two", "row", "vector"  # how many slots of N rows
@@ -22,8 +21,9 @@ class Buffer:
 
     def elements(self, steps: int, rows: int) -> int:
         """How many elements it holds (for internal buffers)."""
-        slots = {STEPS: steps, STEPS_PLUS_ONE: steps + 1, TWO: 2, ROW: 1}[self.slots]
-        return slots * rows * self.width
+        if self.slots in (STEPS, STEPS_PLUS_ONE):
+            return (steps + (self.slots == STEPS_PLUS_ONE)) * rows * self.width
+        return {TWO: 2, ROW: 1}[self.slots] * rows * self.width
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ class Layout:
         else:
             self.places[node] = place
 
-    def internal_bytes(self, steps: int, rows: int, item: int, only: Iterable[int] | None = None) -> list[tuple[int, int]]:
-        """(buffer, bytes rounded up to a cache line) of the internal buffers."""
-        chosen = range(len(self.buffers)) if only is None else only
-        return [(i, -(-self.buffers[i].elements(steps, rows) * item // 64) * 64) for i in chosen if self.buffers[i].internal]
+    def internal_bytes(self, steps: int, rows: int, item: int) -> dict[tuple[str, int], int]:
+        """Bytes of each internal buffer by its key, rounded up to a cache line."""
+        return {b.key: -(-b.elements(steps, rows) * item // 64) * 64 for b in self.buffers if b.internal}

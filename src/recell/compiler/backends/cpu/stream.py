@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NoReturn
@@ -111,14 +112,11 @@ class Stream:
         """One step of a program on `rows` rows; `buffers` are the arrays that it reads and writes, by their keys."""
         layout = packed.layout
         item = 8 if packed.program.double else 4
-        parts = layout.internal_bytes(1, rows, item)
-        block = Block(sum(size for _, size in parts))
-        inside, start = dict[int, int](), block.address
-        for buffer, size in parts:
-            inside[buffer] = start
-            start += size
+        sizes = layout.internal_bytes(1, rows, item)
+        block = Block(sum(sizes.values()))
+        inside = dict(zip(sizes, itertools.accumulate(sizes.values(), initial=block.address), strict=False))
         found = {**packed.values, **buffers}
-        addresses = [inside[i] if i in inside else found[b.key].ctypes.data for i, b in enumerate(layout.buffers)]
+        addresses = [inside[key] if key in inside else found[key].ctypes.data for key in layout.index]
         call = CallArguments(steps=1, rows=rows, threads=threads or thread_count(), keep_packs=1, packs=packed.block.address)
         self._kept += [packed, block, *found.values()]
         self._bytes += packed.block.size * rows
