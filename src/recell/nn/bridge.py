@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from recell.compiler.backends.cpu.arrays import side_by_side
 from recell.compiler.build import backends, forward_all
 from recell.errors import DataError, RecellError
 from recell.language.cell import Cell
@@ -30,6 +31,8 @@ from recell.nn.derivatives import Sequences, shares
 from recell.nn.kernels import Kernels
 from recell.nn.packing import AsWritten, Packing
 from recell.nn.tensors import exact, is_watched
+
+Outputs = tuple[Sequence[Tensor], Sequence[Sequence[Tensor]]]  # the ys, and each way's new states
 
 
 class Runner:
@@ -66,22 +69,26 @@ class Runner:
 
     def __call__(self, x: Tensor, states: Sequence[Tensor], stored: Sequence[Tensor], streams: Streams,
                  place: Place) -> tuple[Tensor, Sequence[Tensor]]:
-        return self.all(x, [Way(states, stored, place)], streams)[0]
+        (y,), (final,) = self.all(x, [Way(states, stored, place)], streams)
+        return y, final
 
-    def all(self, x: Tensor, ways: Sequence[Way], streams: Streams) -> list[tuple[Tensor, Sequence[Tensor]]]:
-        """y and the new states of every way over one x; a kernel runs them side by side where that is faster."""
+    def all(self, x: Tensor, ways: Sequence[Way], streams: Streams, joined: bool = False) -> Outputs:
+        """Each way's y over one x, or with `joined` one y (T, N, ways * output) of all, and each way's new states; a kernel runs
+        them side by side where that is faster."""
+        joined = joined and len(ways) > 1
         if self._autocast_halves(x):
-            return self.halved.all(x, ways, streams)
+            return self.halved.all(x, ways, streams, joined)
         if torch.compiler.is_compiling() or x.is_meta:
-            return [self._operator(x, way, streams) for way in ways]
+            return _outputs([self._operator(x, way, streams) for way in ways], joined)
         transformed = torch._C._are_functorch_transforms_active()
         if transformed or self.kernels.backend_for(x.dtype, x.device) == "eager":
             self._refuse_recompute(transformed)
             for way in ways:
                 self._refuse_forward_mode((x, *way.states, *way.stored))
-            return [self.kernels.decompose(x, w.states, self.packing.unpack(w.stored), streams, w.place) for w in ways]
+            run = self.kernels.decompose
+            return _outputs([run(x, w.states, self.packing.unpack(w.stored), streams, w.place) for w in ways], joined)
         if is_watched(x, ways[0].stored[0]):
-            return [self._operator(x, way, streams) for way in ways]
+            return _outputs([self._operator(x, way, streams) for way in ways], joined)
         tensors = [t for way in ways for t in (*way.states, *way.stored)]
         if forward_ad._current_level >= 0:
             self._refuse_forward_mode((x, *tensors))
@@ -89,10 +96,13 @@ class Runner:
             raise RecellError(f"torch.jit.trace records torch's operators, and {self.cell.name} runs in a kernel; "
                               "write torch.export.export(module, (x,)), or make the module with backend=\"eager\"")
         if torch.is_grad_enabled() and (x.requires_grad or any(t.requires_grad for t in tensors)):
-            outputs = Sequences.apply(self.kernels, self.packing, streams, tuple(way.place for way in ways), x, *tensors)
-            return [(y, states) for y, *states in shares(outputs, len(ways))]
+            outputs = Sequences.apply(self.kernels, self.packing, streams, tuple(way.place for way in ways), joined, x, *tensors)
+            count = 1 if joined else len(ways)
+            return outputs[:count], shares(outputs[count:], len(ways))
         calls = [kernel_call(x, w.states, self.packing.unpack(w.stored), streams, w.place) for w in ways]
-        return [(found.y, found.states) for found in forward_all(self.kernels.kernel(x, streams), calls, save=False)]
+        found = forward_all(self.kernels.kernel(x, streams), calls, save=False)
+        ys = [one.y for one in found]
+        return [side_by_side(ys)] if joined else ys, [one.states for one in found]
 
     def _operator(self, x: Tensor, way: Way, streams: Streams) -> tuple[Tensor, Sequence[Tensor]]:
         outputs = torch.ops.recell.forward(self.plan, x, list(way.states), list(self.packing.unpack(way.stored)),
@@ -120,6 +130,12 @@ class Runner:
         if transformed or any(forward_ad.unpack_dual(t).tangent is not None for t in tensors):
             raise RecellError(f"forward-mode differentiation of {self.cell.name} has no kernel: "
                             "write backend=\"eager\", or use reverse mode")
+
+
+def _outputs(found: Sequence[tuple[Tensor, Sequence[Tensor]]], joined: bool) -> Outputs:
+    """y and the new states of every way, in torch's own operators."""
+    ys = [y for y, _ in found]
+    return [torch.cat(ys, -1)] if joined else ys, [states for _, states in found]
 
 
 @lru_cache(maxsize=256)

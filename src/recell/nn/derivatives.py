@@ -11,27 +11,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recell.compiler.backends.cpu.arrays import side_by_side
 from recell.compiler.build import Forward, backward_all, forward_all
 from recell.nn.calls import Place, Streams, kernel_call
 from recell.nn.kernels import Kernels
 from recell.nn.packing import Packing
-from recell.nn.tensors import T, apart, plain
+from recell.nn.tensors import T, add_to, apart, in_order, plain
+
+_NO_TENSORS = 5  # the arguments of a node that come before its tensors
 
 
 class Sequences(torch.autograd.Function):
     """A kernel's forward and backward passes, of one way through x or of several, as one node of torch's graph.
 
-    `tensors` are, way by way, the initial states and the stored parameters; the outputs, way by way, y and the new states.
+    `tensors` are, way by way, the initial states and the stored parameters. The outputs are each way's y, or one y of all that
+    are `joined`, and after them, way by way, the new states.
     """
 
     @staticmethod
-    def forward(ctx: Any, kernels: Kernels, packing: Packing, streams: Streams, places: tuple[Place, ...], x: Tensor,
-                *tensors: Tensor) -> Any:
-        ctx.kernels, ctx.packing, ctx.streams, ctx.places = kernels, packing, streams, places
-        ctx.kernel = kernels.kernel(x, streams, ctx.needs_input_grad[4])
+    def forward(ctx: Any, kernels: Kernels, packing: Packing, streams: Streams, places: tuple[Place, ...], joined: bool,
+                x: Tensor, *tensors: Tensor) -> Any:
+        ctx.kernels, ctx.packing, ctx.streams, ctx.places, ctx.joined = kernels, packing, streams, places, joined
+        ctx.kernel = kernels.kernel(x, streams, ctx.needs_input_grad[_NO_TENSORS])
         found = _run_kernel(ctx, x, tensors)
+        ys = [one.y for one in found]
         # Aliases: the stash may hold the tensors themselves, and an output that its own node holds is never freed.
-        outputs = tuple([t.detach() for one in found for t in (one.y, *one.states)])
+        outputs = tuple([t.detach() for t in ([side_by_side(ys)] if joined else ys)])
+        outputs += tuple([state.detach() for one in found for state in one.states])
         ctx.save_for_backward(x, *tensors, *outputs, hold([one.saved for one in found]))
         return outputs
 
@@ -41,14 +47,22 @@ class Sequences(torch.autograd.Function):
         x, *tensors, handle = ctx.saved_tensors
         tensors = tensors[: -len(gradients)]  # the outputs were kept to catch writes in place
         if torch.is_grad_enabled():
-            return None, None, None, None, *_differentiable_gradients(ctx, gradients, x, tensors)
+            return *[None] * _NO_TENSORS, *_differentiable_gradients(ctx, gradients, x, tensors)
         saved = held(handle)
         if saved is None:
             saved = [one.saved for one in _run_kernel(ctx, x, tensors)]
-        given = [[plain(d) for d in share] for share in shares(gradients, len(saved))]
-        found = backward_all(ctx.kernel, saved, [(dy, tuple(dstates)) for dy, *dstates in given])
+        found = backward_all(ctx.kernel, saved, _seeds(ctx, gradients))
         own = [t for one in found for t in (*one.states, *apart(packing.collect(one.parameters)))]
-        return None, None, None, None, _total([one.x for one in found]), *own
+        return *[None] * _NO_TENSORS, _total([one.x for one in found]), *own
+
+
+def _seeds(ctx: Any, gradients: Sequence[Tensor]) -> list[tuple[Tensor, tuple[Tensor, ...]]]:
+    """The gradients of each way's y and of its states."""
+    count = len(ctx.places)
+    first = 1 if ctx.joined else count  # the outputs before the states
+    dys = gradients[0].chunk(count, -1) if ctx.joined else gradients[:first]  # all ways are of one cell, and as wide
+    dstates = [tuple([plain(d) for d in share]) for share in shares(gradients[first:], count)]
+    return [(in_order(dy), share) for dy, share in zip(dys, dstates, strict=True)]
 
 
 def shares(tensors: Sequence[T], count: int) -> list[Sequence[T]]:
@@ -62,7 +76,7 @@ def _total(parts: Sequence[Tensor | None]) -> Tensor | None:
     first, *others = parts
     for other in others:
         if first is not None and other is not None:
-            first += other
+            add_to(first, other)
     return first
 
 
@@ -85,13 +99,14 @@ def _differentiable_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor,
     count, inputs = len(kernels.cell.states), (x, *tensors)
 
     def run(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        outputs: list[Tensor] = []
+        ys, finals = list[Tensor](), list[Tensor]()
         for share, place in zip(shares(inputs[1:], len(ctx.places)), ctx.places, strict=True):
             y, states = kernels.decompose(inputs[0], share[:count], packing.unpack(share[count:]), ctx.streams, place)
-            outputs += y, *states
-        return outputs
+            ys.append(y)
+            finals += states
+        return [*([torch.cat(ys, -1)] if ctx.joined else ys), *finals]
 
-    return gradients_of(run, inputs, ctx.needs_input_grad[4:], gradients, create_graph=True)
+    return gradients_of(run, inputs, ctx.needs_input_grad[_NO_TENSORS:], gradients, create_graph=True)
 
 
 class _Box(np.ndarray[Any, Any]):

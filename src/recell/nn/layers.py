@@ -175,18 +175,22 @@ class Layers(nn.Module):
             x = y if projection is not None and layer == 0 else self._dropped(y, layer, batch)
             ways = self._ways(layer, states, batch)
             if projection is not None and layer == 0:
-                found = [projection.run(runner, x, way, batch.streams) for way in ways]
+                ys, states_after = zip(*[projection.run(runner, x, way, batch.streams) for way in ways], strict=True)
             else:
-                found = runner.all(x, ways, batch.streams)
-            final += [new for _, new in found]
+                ys, states_after = runner.all(x, ways, batch.streams, self._is_joined(layer))
+            final += states_after
             if record is not None:
                 for way in ways:
                     inside = runner.trace(x, way.states, way.stored, batch.streams, way.place)
                     record.update({f"{name}_{suffix(layer, way.place.direction)}": v for name, v in inside.items()})
             if layer == self.num_layers - 1 and self.merge is None and self.bidirectional:
-                return tuple(y for y, _ in found), final
-            y = self._carried(layer, x, self._merged([y for y, _ in found]))
+                return tuple(ys), final
+            y = self._carried(layer, x, self._merged(ys))
         return (y,), final
+
+    def _is_joined(self, layer: int) -> bool:
+        """Whether a layer's directions stand side by side in its output."""
+        return self.merge == "concat" or (self.merge is None and layer < self.num_layers - 1)
 
     def _runners_for(self, batch: Batch) -> Sequence[Runner]:
         """What runs each layer; `_ways` gives it its stored parameters."""

@@ -6,9 +6,12 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+
+from recell.compiler.backends.cpu import arrays
 
 T = TypeVar("T", Tensor, Tensor | None)
 KERNEL_DTYPES = (torch.float32, torch.float64)
@@ -40,6 +43,20 @@ def plain(tensor: Tensor) -> Tensor:
     """Contiguous memory that says what the tensor is: torch may leave a sign to be read into it (`torch.imag`)."""
     tensor = tensor.contiguous()
     return tensor.resolve_neg() if tensor.is_neg() else tensor
+
+
+def in_order(tensor: Tensor) -> Tensor:
+    """`plain`, where the tensor is often a part of the columns of another."""
+    return plain(tensor) if tensor.is_contiguous() or tensor.is_neg() else arrays.copy_of(tensor)
+
+
+def add_to(sum: Tensor, more: Tensor) -> None:
+    """sum += more, both in order and of one shape; without torch's threads where these cost more than the work."""
+    if sum.nbytes >= arrays.LARGE:
+        sum += more
+    else:
+        values = arrays.as_numpy(sum)
+        np.add(values, arrays.as_numpy(more), out=values)
 
 
 def apart(gradients: Sequence[T]) -> list[T]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from recell.compiler.backends.cpu.workspace import Block
 
-LARGE = 1 << 20  # bytes: blocks of the pool are whole huge pages, and a small fresh allocation costs little
+# Bytes. From here on, blocks of the pool, which are whole huge pages, and torch's operators on all its threads. Below, a fresh
+# allocation costs little, and waking the threads costs more than the work (30 us, where memset takes 5).
+LARGE = 1 << 20
 
 
 def is_torch(array: Any) -> bool:
@@ -31,9 +35,12 @@ def empty(like: Any, shape: tuple[int, ...], *, zero: bool = False) -> Any:
         if zero:
             array[...] = 0
         return array
-    if hasattr(like, "data_ptr"):
-        return like.new_zeros(shape) if zero else like.new_empty(shape)
-    return np.zeros(shape, like.dtype) if zero else np.empty(shape, like.dtype)
+    if not hasattr(like, "data_ptr"):
+        return np.zeros(shape, like.dtype) if zero else np.empty(shape, like.dtype)
+    array = like.new_empty(shape)
+    if zero:
+        ctypes.memset(array.data_ptr(), 0, count * like.itemsize)
+    return array
 
 
 def _pooled(like: Any, count: int, shape: tuple[int, ...]) -> Any:
@@ -57,6 +64,30 @@ def steps_of(base: Any, start: int, steps: int) -> Any:
         return base[start : start + steps]
     shape = (steps, *base.shape[1:])
     return base.new_empty(0).set_(base.untyped_storage(), start * base.stride(0), shape, base.stride())
+
+
+def assign(destination: Any, source: Any) -> None:
+    """destination[...] = source, of the same kind and shape."""
+    if is_torch(destination) and destination.nbytes >= LARGE:
+        destination.copy_(source)
+    else:
+        np.copyto(as_numpy(destination), as_numpy(source))
+
+
+def copy_of(array: Any) -> Any:
+    """The same values in memory of their own, in order."""
+    copied = empty(array, tuple(array.shape))
+    assign(copied, array)
+    return copied
+
+
+def side_by_side(arrays: Sequence[Any]) -> Any:
+    """Arrays (..., size) joined along the last axis."""
+    first, ends = arrays[0], list(itertools.accumulate(array.shape[-1] for array in arrays))
+    whole = empty(first, (*first.shape[:-1], ends[-1]))
+    for array, end in zip(arrays, ends, strict=True):
+        assign(whole[..., end - array.shape[-1] : end], array)
+    return whole
 
 
 def as_numpy(array: Any) -> np.ndarray[Any, Any]:

@@ -118,7 +118,7 @@ class CpuKernel:
         if not call.reverse or call.active is None:
             return y
         # In the reverse direction a shorter row's start lies in its padding, behind its last step: the caller gets zeros there.
-        y = y.clone() if arrays.is_torch(y) else y.copy()
+        y = arrays.copy_of(y)
         lengths = (np.asarray(call.active)[:, None] > np.arange(y.shape[1])).sum(0)
         shorter = lengths < steps
         arrays.as_numpy(y)[lengths[shorter], shorter.nonzero()[0]] = 0
