@@ -160,10 +160,9 @@ def test_import_brings_nothing_heavy(layer: str) -> None:
 
 
 def test_import_takes_little() -> None:
-    # The best of three: other processes of the test run share the machine.
-    program = "import time; start = time.perf_counter(); import recell; print(time.perf_counter() - start)"
-    seconds = min(float(run_fresh(program)) for _ in range(3))
-    assert seconds < 0.5, f"import recell took {seconds:.2f} s"
+    # Counted, not timed: 179 modules were 0.2 s, most of them NumPy's.
+    program = "import sys; before = len(sys.modules); import recell; print(len(sys.modules) - before)"
+    assert int(run_fresh(program)) < 250
 
 
 def test_version_is_said_once() -> None:
