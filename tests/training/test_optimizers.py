@@ -59,3 +59,19 @@ def test_frozen_parameters_stay() -> None:
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(RecellError, match="adamw"):
         optimizers.build("adam", parameters(), 0.1, 0.0)
+
+
+@pytest.mark.parametrize(("most", "spoilt"), [(0.5, False), (100.0, False), (100.0, True)])
+def test_gradients_are_clipped_as_torch_does(most: float, spoilt: bool) -> None:
+    torch.manual_seed(0)
+    mine, torchs = torch.nn.LSTM(3, 5), torch.nn.LSTM(3, 5)
+    mine.bias_hh_l0.requires_grad_(False)
+    for a, b in zip(mine.parameters(), torchs.parameters(), strict=True):
+        a.grad = torch.randn_like(a) if a.requires_grad else None
+        b.grad = None if a.grad is None else a.grad.clone()
+    if spoilt:
+        mine.weight_ih_l0.grad[0, 0] = torchs.weight_ih_l0.grad[0, 0] = torch.nan
+    optimizers.clip(mine, most)
+    torch.nn.utils.clip_grad_norm_(torchs.parameters(), most)
+    for a, b in zip(mine.parameters(), torchs.parameters(), strict=True):
+        assert a.grad is b.grad is None or torch.equal(a.grad.nan_to_num(7), b.grad.nan_to_num(7))

@@ -248,7 +248,7 @@ class Training:
         loss = self._learner.next_loss()
         loss.mean.backward()
         if self._plan.clip is not None:
-            torch.nn.utils.clip_grad_norm_(module.parameters(), self._plan.clip)
+            optimizers.clip(module, self._plan.clip)
         optimizers.set_learning_rate(self._optimizer, self._schedule(standing.step))
         value = loss.mean.item()
         if not math.isfinite(value):

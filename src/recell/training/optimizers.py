@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from recell.errors import RecellError, unknown
 
@@ -88,3 +89,12 @@ def load_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], 
         index, _, entry = name.partition(".")
         state.setdefault(int(index), {})[entry] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def clip(module: torch.nn.Module, most: float) -> None:
+    """Scale all gradients so that their norm together is at most `most` (Pascanu et al. 2013); a pass over them is saved where
+    it is so already."""
+    parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
+    norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if not norm <= most:  # also where it is NaN, so that the optimizer sees what torch's own clipping shows it
+        clip_grads_with_norm_(parameters, most, norm)
