@@ -87,6 +87,16 @@ def test_vmap_and_functional_gradients(agree):
     agree(each[0], torch.func.grad(loss)(xs[0]))
 
 
+def test_functional_gradients_of_shorter_rows(agree):
+    module, x = small("LSTM", bidirectional=True), torch.randn(4, 3, 2, dtype=D, requires_grad=True)
+    for lengths in (torch.tensor([2, 4, 0]), [4, 1, 3]):
+
+        def loss(x, lengths=lengths):
+            return module(x, lengths=lengths)[0].square().sum()
+
+        agree(torch.func.grad(loss)(x.detach()), torch.autograd.grad(loss(x), x))
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own forward mode scripts
 def test_forward_mode_is_refused_by_name(agree):
     module, x = small(), torch.randn(4, 2, 2, dtype=D)
@@ -157,6 +167,13 @@ def test_a_write_into_what_backward_reads_is_refused():
         (x if spoil == "x" else y).mul_(2)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             y.sum().backward()
+
+
+def test_the_joined_output_of_two_directions_may_be_written_to(agree, gradients):
+    module, x = small("LSTM", num_layers=2, bidirectional=True), torch.randn(5, 2, 2, dtype=D, requires_grad=True)
+    tensors = (x, *module.parameters())
+    expected = gradients(2 * module(x)[0], tensors)
+    agree(gradients(module(x)[0].mul_(2), tensors), expected)
 
 
 def test_a_batch_without_rows_has_no_gradient(agree):

@@ -50,10 +50,13 @@ class Way(NamedTuple):
 
 
 def values_of(lengths: Tensor, steps: int) -> Counts:
-    """The values of lengths (N,); ShapeError beyond 0..steps. NumPy's: for so few numbers torch's operators are slow."""
+    """The values of lengths (N,); ShapeError beyond 0..steps. NumPy's: for so few numbers torch's operators are slow.
+
+    By way of a list, which torch gives inside `torch.func.grad` too, where memory is out of reach.
+    """
     if lengths.is_meta:
         raise ShapeError("lengths on the meta device have no values, and here they are needed; write device=\"cpu\"")
-    values: Counts = lengths.cpu().numpy()
+    values: Counts = np.array(lengths.tolist(), np.int64)
     if len(values) and not 0 <= values.min() <= values.max() <= steps:
         row = int(((values < 0) | (values > steps)).argmax())
         raise ShapeError(f"lengths[{row}] is {values[row]}, and x has {steps} time steps; "

@@ -38,14 +38,15 @@ class Sequences(torch.autograd.Function):
         # Aliases: the stash may hold the tensors themselves, and an output that its own node holds is never freed.
         outputs = tuple([t.detach() for t in ([side_by_side(ys)] if joined else ys)])
         outputs += tuple([state.detach() for one in found for state in one.states])
-        ctx.save_for_backward(x, *tensors, *outputs, hold([one.saved for one in found]))
+        # These are kept to catch writes in place. A joined y is a copy: whoever has it may write to it.
+        ctx.save_for_backward(x, *tensors, *outputs[joined:], hold([one.saved for one in found]))
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         packing: Packing = ctx.packing
         x, *tensors, handle = ctx.saved_tensors
-        tensors = tensors[: -len(gradients)]  # the outputs were kept to catch writes in place
+        tensors = tensors[: len(tensors) - len(gradients[ctx.joined :])]  # without the outputs
         if torch.is_grad_enabled():
             return *[None] * _NO_TENSORS, *_differentiable_gradients(ctx, gradients, x, tensors)
         saved = held(handle)
