@@ -233,10 +233,16 @@ def _of_json(line: str, where: str, labelled: bool) -> Sentence:
     if len(held) != 1:
         said = f"{where} has {'both words and frames' if held else 'neither words nor frames'}"
         raise DataError(message(said, came=f"{line.strip()!r:.40}", write=_FORM))
-    words = words_of(content[held[0]], where)
-    if len(words) and isinstance(words, np.ndarray) != (held[0] == "frames"):
-        raise DataError(message(f"{where}: its {held[0]} are none", came=f"{content[held[0]]!r:.40}", write=_FORM))
-    return _labelled(words, (content.get("tags"), content.get("intent")), where) if labelled else Sentence(words, where=where)
+    value, intent = content[held[0]], content.get("intent")
+    if not isinstance(value, list) or (value and isinstance(value[0], str) != (held[0] == "words")):  # pyright: ignore[reportUnknownArgumentType]
+        raise DataError(message(f"{where}: its {held[0]} are none", came=f"{value!r:.40}", write=_FORM))
+    words = words_of(value, where)
+    if not labelled:
+        return Sentence(words, where=where)
+    if intent is not None and not isinstance(intent, (str, int)):
+        raise DataError(message(f"{where}: its intent is no text", came=f"{intent!r:.40}", write='"intent": "book_flight"'))
+    tags, whole = _tags_of(content.get("tags"), where)
+    return Sentence(words, tags, None if intent is None else str(intent), where, whole=whole)
 
 
 def _snips(folder: Path, labelled: bool) -> Iterator[Sentence]:
