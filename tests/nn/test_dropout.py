@@ -74,3 +74,10 @@ def test_coins_are_drawn_where_x_is() -> None:
     with torch.device("meta"):
         y = dropout(x, 0.5)
     assert y.device == x.device and set((y / x).unique().round().tolist()) == {0.0, 2.0}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+def test_a_traced_module_draws_at_each_call() -> None:
+    x = torch.ones(200)
+    traced = torch.jit.trace(Dropout(0.5), (x,), check_trace=False)
+    assert not torch.equal(traced(x), traced(x))

@@ -18,8 +18,8 @@ _SIDES = 1 << 16  # of a coin
 def dropout(x: Tensor, rate: float) -> Tensor:
     """x with each unit dropped at the probability `rate`, what is kept scaled so that the mean stays (Srivastava et al. 2014).
 
-    On the CPU the rate is the nearest multiple of 2**-16, and the scale is that rate's. Other devices and functorch transforms
-    have torch's own dropout.
+    On the CPU the rate is the nearest multiple of 2**-16, and the scale is that rate's. Other devices, functorch transforms and
+    `torch.jit.trace`, which would keep the coins of its one call, have torch's own dropout.
     """
     dropped = round(rate * _SIDES)
     if not 0 < dropped < _SIDES or x.device.type != "cpu" or _is_transformed():
@@ -40,7 +40,9 @@ def _kept(drawn: Tensor, x: Tensor, lowest: int, scale: float) -> Tensor:
 
 
 def _is_transformed() -> bool:
-    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
 class Dropout(nn.Dropout):
