@@ -97,6 +97,17 @@ def test_functional_gradients_of_shorter_rows(agree):
         agree(torch.func.grad(loss)(x.detach()), torch.autograd.grad(loss(x), x))
 
 
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"recompute": 2}], ids=str)
+def test_many_gradients_at_once(agree, options):
+    module, x = small("LSTM", **options), torch.randn(4, 2, 2, dtype=D, requires_grad=True)
+    y, inputs = module(x, lengths=[4, 3])[0], [x, *module.parameters()]
+    seeds = torch.randn(3, *y.shape, dtype=D)
+    found = torch.autograd.grad(y, inputs, seeds, is_grads_batched=True, retain_graph=True)
+    each = [torch.autograd.grad(y, inputs, seed, retain_graph=True) for seed in seeds]
+    agree(found, tuple(map(torch.stack, zip(*each, strict=True))))
+    assert not any(gradient.requires_grad for gradient in found)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own forward mode scripts
 def test_forward_mode_is_refused_by_name(agree):
     module, x = small(), torch.randn(4, 2, 2, dtype=D)

@@ -8,7 +8,7 @@ A `Runner` is a cell with its sizes that takes torch tensors and gives torch ten
    transform (`vmap`, `torch.func.grad`), which knows nothing of kernels;
 3. the kernel alone where no gradient is asked for;
 4. the kernel inside one `autograd.Function` (`derivatives.py`), whose backward is the kernel's own back-propagation
-   through time, or, when the gradient itself is to be differentiated, the eager decomposition.
+   through time, or, when the gradient itself is to be differentiated or many are asked for at once, the eager decomposition.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 
 from recell.compiler.backends.cpu.arrays import side_by_side
 from recell.compiler.build import Forward, backward_all, forward_all
@@ -47,8 +48,9 @@ class Sequences(torch.autograd.Function):
         packing: Packing = ctx.packing
         x, *tensors, handle = ctx.saved_tensors
         tensors = tensors[: len(tensors) - len(gradients[ctx.joined :])]  # without the outputs
-        if torch.is_grad_enabled():
-            return *[None] * _NO_TENSORS, *_differentiable_gradients(ctx, gradients, x, tensors)
+        # Many gradients at once (`is_grads_batched`) lie in no memory that a kernel could read.
+        if torch.is_grad_enabled() or any(map(is_legacy_batchedtensor, gradients)):
+            return *[None] * _NO_TENSORS, *_decomposed_gradients(ctx, gradients, x, tensors)
         saved = held(handle)
         if saved is None:
             saved = [one.saved for one in _run_kernel(ctx, x, tensors)]
@@ -93,9 +95,8 @@ def _run_kernel(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> list[Forward]
     return forward_all(ctx.kernel, calls, save=True)
 
 
-def _differentiable_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor,
-                              tensors: Sequence[Tensor]) -> list[Tensor | None]:
-    """The gradients as a graph of torch operators, for a second derivative."""
+def _decomposed_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients by torch's own operators: for a second derivative as a graph of them."""
     kernels, packing = _layer_of(ctx)
     count, inputs = len(kernels.cell.states), (x, *tensors)
 
@@ -107,7 +108,7 @@ def _differentiable_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor,
             finals += states
         return [*([torch.cat(ys, -1)] if ctx.joined else ys), *finals]
 
-    return gradients_of(run, inputs, ctx.needs_input_grad[_NO_TENSORS:], gradients, create_graph=True)
+    return gradients_of(run, inputs, ctx.needs_input_grad[_NO_TENSORS:], gradients, create_graph=torch.is_grad_enabled())
 
 
 class _Box(np.ndarray[Any, Any]):
