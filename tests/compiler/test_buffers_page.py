@@ -12,7 +12,7 @@ import pytest
 
 from recell import cells
 from recell.compiler.backends.cpu import assemble
-from recell.compiler.backends.cpu.assemble import Assembled, backward_program, forward_program
+from recell.compiler.backends.cpu.assemble import Assembled, backward_program, forward_program, output_form
 from recell.compiler.backends.cpu.backend import CpuKernel
 from recell.compiler.backends.cpu.emitter import Emitter
 from recell.compiler.backends.cpu.stream import Packed, packed_affine
@@ -54,8 +54,8 @@ def programs(name: str, variant: Variant) -> dict[str, Assembled]:
 
 
 def of_plan(plan: Plan) -> dict[str, Assembled]:
-    without, saving = (forward_program(plan, saving=saving, double=False) for saving in (False, True))
-    return {WITHOUT: without, SAVING: saving, BACKWARD: backward_program(plan, double=False)}
+    without, saving = (forward_program(plan, output_form(plan), saving=saving, double=False) for saving in (False, True))
+    return {WITHOUT: without, SAVING: saving, BACKWARD: backward_program(plan, output_form(plan), double=False)}
 
 
 def in_layouts() -> dict[str, set[tuple[str, str, bool]]]:
@@ -183,15 +183,15 @@ def block_bytes(program: Assembled) -> int:
 def test_the_sums_of_the_worked_example() -> None:
     text = PAGE.read_text(encoding="utf-8")
     kernel = CpuKernel(cells.LSTM, EXAMPLE, "float32", VARIANTS[0])
-    said = {"floats": kernel.plan.stash.floats, "packs": kernel._saving.program.pack_bytes()}
-    for name, program in (("without", kernel._inference), ("saves", kernel._saving), ("backward", kernel._backward)):
-        said[name] = block_bytes(program)
+    said = {"floats": kernel.plan.stash.floats, "packs": kernel.program("saving", kernel.form).program.pack_bytes()}
+    for name, program in (("without", "inference"), ("saves", "saving"), ("backward", "backward")):
+        said[name] = block_bytes(kernel.program(program, kernel.form))
     for name, number in said.items():
         assert f"{number:,}" in text, f"docs/buffers.md does not say {number:,} ({name})"
 
 
 def test_what_stays_with_a_stash() -> None:
     plan = make_plan(cells.LSTM.with_(layer_norm()), EXAMPLE, VARIANTS[0])
-    program = forward_program(plan, saving=True, double=False)
+    program = forward_program(plan, output_form(plan), saving=True, double=False)
     idle = sum(b.elements(STEPS, ROWS) * 4 for b in program.layout.buffers if b.key[0] in ("scratch", "rolling"))
     assert f"{idle / 1e6:.1f} of {block_bytes(program) / 1e6:.1f} MB" in PAGE.read_text(encoding="utf-8")

@@ -180,11 +180,18 @@ def test_a_write_into_what_backward_reads_is_refused():
             y.sum().backward()
 
 
-def test_the_joined_output_of_two_directions_may_be_written_to(agree, gradients):
-    module, x = small("LSTM", num_layers=2, bidirectional=True), torch.randn(5, 2, 2, dtype=D, requires_grad=True)
+def test_a_drop_ins_output_of_two_directions_may_be_written_to_as_torchs(agree, gradients):
+    module, x = rnn.LSTM(2, 3, 2, bidirectional=True, dtype=D), torch.randn(5, 2, 2, dtype=D, requires_grad=True)
     tensors = (x, *module.parameters())
     expected = gradients(2 * module(x)[0], tensors)
     agree(gradients(module(x)[0].mul_(2), tensors), expected)
+
+
+def test_an_output_that_two_directions_wrote_is_watched():
+    y, _ = small("LSTM", num_layers=2, bidirectional=True)(torch.randn(5, 2, 2, dtype=D, requires_grad=True))
+    y.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
 
 
 def test_a_batch_without_rows_has_no_gradient(agree):

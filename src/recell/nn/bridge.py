@@ -22,12 +22,11 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from recell.compiler.backends.cpu.arrays import side_by_side
-from recell.compiler.build import backends, forward_all
+from recell.compiler.build import backends
 from recell.errors import DataError, RecellError
 from recell.language.cell import Cell
-from recell.nn.calls import Place, Streams, Way, kernel_call
-from recell.nn.derivatives import Sequences, shares
+from recell.nn.calls import Joined, Place, Streams, Way, kernel_call
+from recell.nn.derivatives import Sequences, forward_ways, shares
 from recell.nn.kernels import Kernels
 from recell.nn.packing import AsWritten, Packing
 from recell.nn.tensors import exact, is_watched
@@ -72,10 +71,11 @@ class Runner:
         (y,), (final,) = self.all(x, [Way(states, stored, place)], streams)
         return y, final
 
-    def all(self, x: Tensor, ways: Sequence[Way], streams: Streams, joined: bool = False) -> Outputs:
-        """Each way's y over one x, or with `joined` one y (T, N, ways * output) of all, and each way's new states; a kernel runs
-        them side by side where that is faster."""
-        joined = joined and len(ways) > 1
+    def all(self, x: Tensor, ways: Sequence[Way], streams: Streams, joined: Joined = Joined.APART) -> Outputs:
+        """Each way's y over one x, or where they are `joined` one y (T, N, ways * output), and each way's new states; a kernel
+        runs them side by side where that is faster."""
+        if len(ways) == 1:
+            joined = Joined.APART
         if self._autocast_halves(x):
             return self.halved.all(x, ways, streams, joined)
         if torch.compiler.is_compiling() or x.is_meta:
@@ -100,9 +100,8 @@ class Runner:
             count = 1 if joined else len(ways)
             return outputs[:count], shares(outputs[count:], len(ways))
         calls = [kernel_call(x, w.states, self.packing.unpack(w.stored), streams, w.place) for w in ways]
-        found = forward_all(self.kernels.kernel(x, streams), calls, save=False)
-        ys = [one.y for one in found]
-        return [side_by_side(ys)] if joined else ys, [one.states for one in found]
+        ys, found = forward_ways(self.kernels.kernel(x, streams), calls, joined=joined, save=False)
+        return ys, [one.states for one in found]
 
     def _operator(self, x: Tensor, way: Way, streams: Streams) -> tuple[Tensor, Sequence[Tensor]]:
         outputs = torch.ops.recell.forward(self.plan, x, list(way.states), list(self.packing.unpack(way.stored)),
@@ -132,7 +131,7 @@ class Runner:
                             "write backend=\"eager\", or use reverse mode")
 
 
-def _outputs(found: Sequence[tuple[Tensor, Sequence[Tensor]]], joined: bool) -> Outputs:
+def _outputs(found: Sequence[tuple[Tensor, Sequence[Tensor]]], joined: Joined) -> Outputs:
     """y and the new states of every way, in torch's own operators."""
     ys = [y for y, _ in found]
     return [torch.cat(ys, -1)] if joined else ys, [states for _, states in found]

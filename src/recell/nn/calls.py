@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,6 +40,19 @@ class Place(NamedTuple):
     layer: int = 0
     direction: int = 0
     reverse: bool = False
+
+
+class Joined(enum.Enum):
+    """Whether the ys of several ways come as one, and how; APART is false.
+
+    WRITTEN: each way writes its columns of it, and back-propagation reads them there: as with one way, torch refuses to
+    differentiate where somebody has written to y. COPIED: nobody but the caller has it.
+    """
+
+    APART, WRITTEN, COPIED = 0, 1, 2
+
+    def __bool__(self) -> bool:
+        return self is not Joined.APART
 
 
 class Way(NamedTuple):

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
 from recell.compiler.backends.cpu.arrays import side_by_side
-from recell.compiler.build import Forward, backward_all, forward_all
-from recell.nn.calls import Place, Streams, kernel_call
+from recell.compiler.build import Call, Forward, Kernel, backward_all, forward_all
+from recell.nn.calls import Joined, Place, Streams, kernel_call
 from recell.nn.kernels import Kernels
 from recell.nn.packing import Packing
-from recell.nn.tensors import T, add_to, apart, in_order, plain
+from recell.nn.tensors import T, add_to, apart, plain
 
 _NO_TENSORS = 5  # the arguments of a node that come before its tensors
 
@@ -30,30 +30,28 @@ class Sequences(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, kernels: Kernels, packing: Packing, streams: Streams, places: tuple[Place, ...], joined: bool,
+    def forward(ctx: Any, kernels: Kernels, packing: Packing, streams: Streams, places: tuple[Place, ...], joined: Joined,
                 x: Tensor, *tensors: Tensor) -> Any:
         ctx.kernels, ctx.packing, ctx.streams, ctx.places, ctx.joined = kernels, packing, streams, places, joined
         ctx.kernel = kernels.kernel(x, streams, ctx.needs_input_grad[_NO_TENSORS])
-        found = _run_kernel(ctx, x, tensors)
-        ys = [one.y for one in found]
+        ys, found = forward_ways(ctx.kernel, _calls(ctx, x, tensors), joined=joined, save=True)
         # Aliases: the stash may hold the tensors themselves, and an output that its own node holds is never freed.
-        outputs = tuple([t.detach() for t in ([side_by_side(ys)] if joined else ys)])
-        outputs += tuple([state.detach() for one in found for state in one.states])
-        # These are kept to catch writes in place. A joined y is a copy: whoever has it may write to it.
-        ctx.save_for_backward(x, *tensors, *outputs[joined:], hold([one.saved for one in found]))
+        outputs = tuple([t.detach() for t in (*ys, *(state for one in found for state in one.states))])
+        # These are kept to catch writes in place. A y that was copied together may be written to.
+        ctx.save_for_backward(x, *tensors, *outputs[joined is Joined.COPIED :], hold([one.saved for one in found]))
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         packing: Packing = ctx.packing
         x, *tensors, handle = ctx.saved_tensors
-        tensors = tensors[: len(tensors) - len(gradients[ctx.joined :])]  # without the outputs
+        tensors = tensors[: len(tensors) - len(gradients[ctx.joined is Joined.COPIED :])]  # without the outputs
         # Many gradients at once (`is_grads_batched`) lie in no memory that a kernel could read.
         if torch.is_grad_enabled() or any(map(is_legacy_batchedtensor, gradients)):
             return *[None] * _NO_TENSORS, *_decomposed_gradients(ctx, gradients, x, tensors)
         saved = held(handle)
         if saved is None:
-            saved = [one.saved for one in _run_kernel(ctx, x, tensors)]
+            saved = [one.saved for one in forward_all(ctx.kernel, _calls(ctx, x, tensors), save=True)]
         found = backward_all(ctx.kernel, saved, _seeds(ctx, gradients))
         own = [t for one in found for t in (*one.states, *apart(packing.collect(one.parameters)))]
         return *[None] * _NO_TENSORS, _total([one.x for one in found]), *own
@@ -63,9 +61,22 @@ def _seeds(ctx: Any, gradients: Sequence[Tensor]) -> list[tuple[Tensor, tuple[Te
     """The gradients of each way's y and of its states."""
     count = len(ctx.places)
     first = 1 if ctx.joined else count  # the outputs before the states
-    dys = gradients[0].chunk(count, -1) if ctx.joined else gradients[:first]  # all ways are of one cell, and as wide
+    dys = [plain(dy) for dy in gradients[:first]]
+    if ctx.joined:
+        dys = dys[0].chunk(count, -1)  # all ways are of one cell, and as wide
     dstates = [tuple([plain(d) for d in share]) for share in shares(gradients[first:], count)]
-    return [(in_order(dy), share) for dy, share in zip(dys, dstates, strict=True)]
+    return list(zip(dys, dstates, strict=True))
+
+
+def forward_ways(kernel: Kernel, calls: Sequence[Call], *, joined: Joined, save: bool) -> tuple[Sequence[Tensor], list[Forward]]:
+    """What a kernel makes of calls over one x: each one's y, or one y of all where they are `joined`; and all else."""
+    at_once = getattr(kernel, "forward_joined", None) if joined is Joined.WRITTEN else None
+    if at_once:
+        y, found = at_once(calls, save=save)
+        return [y], found
+    found = forward_all(kernel, calls, save=save)
+    ys = [one.y for one in found]
+    return [side_by_side(ys)] if joined else ys, found
 
 
 def shares(tensors: Sequence[T], count: int) -> list[Sequence[T]]:
@@ -87,12 +98,11 @@ def _layer_of(ctx: Any) -> tuple[Kernels, Packing]:
     return ctx.kernels, ctx.packing
 
 
-def _run_kernel(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> list[Forward]:
+def _calls(ctx: Any, x: Tensor, tensors: Sequence[Tensor]) -> list[Call]:
     kernels, packing = _layer_of(ctx)
     count = len(kernels.cell.states)
-    calls = [kernel_call(x, share[:count], packing.unpack(share[count:]), ctx.streams, place)
-             for share, place in zip(shares(tensors, len(ctx.places)), ctx.places, strict=True)]
-    return forward_all(ctx.kernel, calls, save=True)
+    return [kernel_call(x, share[:count], packing.unpack(share[count:]), ctx.streams, place)
+            for share, place in zip(shares(tensors, len(ctx.places)), ctx.places, strict=True)]
 
 
 def _decomposed_gradients(ctx: Any, gradients: Sequence[Tensor], x: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:

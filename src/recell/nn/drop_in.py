@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recell.errors import DataError, ShapeError
 from recell.nn.batch import Batch, Lengths
+from recell.nn.calls import Joined
 from recell.nn.layers import Layers, Output
 from recell.nn.stacks import GATES, cell_of, stacks_of, stored_names, stored_shapes
 from recell.nn.step import OneStep
@@ -29,6 +30,8 @@ class DropIn(Layers):
 
     Beside torch's arguments, `backend` and `recompute` are those of `Recurrent`.
     """
+
+    _last_joined = Joined.COPIED  # as torch.nn's, the output of two directions may be written to in place
 
     def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool,
                  dropout: float, bidirectional: bool, proj_size: int, backend: str, recompute: int | None,

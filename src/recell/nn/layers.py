@@ -14,7 +14,7 @@ from recell.language.cell import Cell
 from recell.nn import between
 from recell.nn.batch import Batch, Lengths, checked_tensor, enter
 from recell.nn.bridge import Runner
-from recell.nn.calls import Place, Way
+from recell.nn.calls import Joined, Place, Way
 from recell.nn.init import Init, fill_
 from recell.nn.packing import Packing
 from recell.nn.projection import Projection
@@ -34,6 +34,8 @@ class Layers(nn.Module):
 
     `_run` is the way through: a batch inside the door and the initial states in, y and the final states out.
     """
+
+    _last_joined = Joined.WRITTEN  # how the directions of the last layer come together
 
     def __init__(self, cell: Cell, input_size: int, hidden_sizes: Sequence[int], *, bidirectional: bool,
                  merge: str | None = "concat", reverse: bool = False, batch_first: bool, dropout: float,
@@ -177,7 +179,7 @@ class Layers(nn.Module):
             if projection is not None and layer == 0:
                 ys, states_after = zip(*[projection.run(runner, x, way, batch.streams) for way in ways], strict=True)
             else:
-                ys, states_after = runner.all(x, ways, batch.streams, self._is_joined(layer))
+                ys, states_after = runner.all(x, ways, batch.streams, self._joined(layer))
             final += states_after
             if record is not None:
                 for way in ways:
@@ -188,9 +190,11 @@ class Layers(nn.Module):
             y = self._carried(layer, x, self._merged(ys))
         return (y,), final
 
-    def _is_joined(self, layer: int) -> bool:
-        """Whether a layer's directions stand side by side in its output."""
-        return self.merge == "concat" or (self.merge is None and layer < self.num_layers - 1)
+    def _joined(self, layer: int) -> Joined:
+        """Whether a layer's directions stand side by side in its output. What lies between layers, nobody else can write to."""
+        if layer < self.num_layers - 1:
+            return Joined.WRITTEN if self.merge in ("concat", None) else Joined.APART
+        return self._last_joined if self.merge == "concat" else Joined.APART
 
     def _runners_for(self, batch: Batch) -> Sequence[Runner]:
         """What runs each layer; `_ways` gives it its stored parameters."""

@@ -116,7 +116,7 @@ class Recurrent(Layers):
         y, mask, reset and elapsed are (N, T, ...). A single sequence (T, input) and a PackedSequence come back as they came.
         `state`: names left out start at the cell's initial value. `lengths` (N,): rows in any order, zero allowed; y is 0
         beyond them. `mask` (T, N) bool: False holds the state. `reset` (T, N) bool: True at t cuts between t-1 and t.
-        `elapsed` (T, N): the time since the step before.
+        `elapsed` (T, N): the time since the step before. The gradient is computed from y: torch refuses it once y was written to.
         """
         if isinstance(x, Tensor) and not x.is_floating_point() and not x.is_complex():
             return self.embedded(x, None, state, lengths=lengths, mask=mask, reset=reset, elapsed=elapsed)

@@ -45,11 +45,6 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor.resolve_neg() if tensor.is_neg() else tensor
 
 
-def in_order(tensor: Tensor) -> Tensor:
-    """`plain`, where the tensor is often a part of the columns of another."""
-    return plain(tensor) if tensor.is_contiguous() or tensor.is_neg() else arrays.copy_of(tensor)
-
-
 def add_to(sum: Tensor, more: Tensor) -> None:
     """sum += more, both in order and of one shape; without torch's threads where these cost more than the work."""
     if sum.nbytes >= arrays.LARGE:

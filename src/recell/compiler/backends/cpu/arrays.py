@@ -66,6 +66,11 @@ def steps_of(base: Any, start: int, steps: int) -> Any:
     return base.new_empty(0).set_(base.untyped_storage(), start * base.stride(0), shape, base.stride())
 
 
+def strides(array: Any) -> tuple[int, ...]:
+    """Elements from one place to the next, along each axis."""
+    return array.stride() if is_torch(array) else tuple(step // array.itemsize for step in array.strides)
+
+
 def assign(destination: Any, source: Any) -> None:
     """destination[...] = source, of the same kind and shape."""
     if is_torch(destination) and destination.nbytes >= LARGE:

@@ -38,11 +38,18 @@ class Assembled:
 
 @dataclass(frozen=True)
 class OutputForm:
-    """How y lies in memory: its width, the parts' columns, and whether it has a slot more for a state's start."""
+    """How y lies in memory: its width, the parts' columns, whether it has a slot more for a state's start, and how many runs
+    have their y side by side in one array."""
 
     columns: tuple[int, ...]
     width: int
     holds_states: bool
+    beside: int = 1
+
+    @property
+    def leading(self) -> int:
+        """Elements from one row to the next."""
+        return self.width * self.beside
 
     @property
     def slots(self) -> str:
@@ -53,22 +60,23 @@ class OutputForm:
         return SLOT_NEW if self.holds_states else SLOT_STEP
 
 
-def output_form(plan: Plan) -> OutputForm:
+def output_form(plan: Plan, beside: int = 1) -> OutputForm:
+    """How a plan's y lies, alone or beside the y of others."""
     graph = plan.graph
     columns, start = [], 0
     for node in graph.output:
         columns.append(start)
         start += width(graph.nodes[node], plan.sizes)
-    return OutputForm(tuple(columns), start, any(s >= 0 for s in graph.output_states))
+    return OutputForm(tuple(columns), start, any(s >= 0 for s in graph.output_states), beside)
 
 
-def state_places(plan: Plan, layout: Layout, *, saving: bool, external: bool) -> dict[int, tuple[Place, Place]]:
+def state_places(plan: Plan, layout: Layout, form: OutputForm, *, saving: bool, external: bool) -> dict[int, tuple[Place, Place]]:
     """State -> (before, after) in memory for states kept at every step: inside y, or a buffer of their own."""
-    form, graph = output_form(plan), plan.graph
+    graph = plan.graph
     places: dict[int, tuple[Place, Place]] = {}
     for part, state in enumerate(graph.output_states):
         if state >= 0 and state not in places:
-            buffer = layout.buffer(("y", 0), form.slots, form.width)
+            buffer = layout.buffer(("y", 0), form.slots, form.leading)
             size = width(graph.nodes[graph.states[state].before], plan.sizes)
             places[state] = _before_and_after(buffer, form.columns[part], size)
     for state in plan.stash.states if saving else ():
@@ -106,11 +114,11 @@ def needs_stream(step: StepPlan, before: int, after: int) -> bool:
     return chained or before in read or after in read
 
 
-def forward_program(plan: Plan, *, saving: bool, double: bool, halves: bool = False) -> Assembled:
+def forward_program(plan: Plan, form: OutputForm, *, saving: bool, double: bool, halves: bool = False) -> Assembled:
     """Keeps the stash where `saving`; else only the output."""
     step, graph, layout = (plan.saving if saving else plan.forward), plan.graph, Layout()
     place_leaves(step, layout, plan)
-    kept = state_places(plan, layout, saving=saving, external=False)
+    kept = state_places(plan, layout, form, saving=saving, external=False)
     states: dict[int, tuple[Place, Place, Place, Place]] = {}
     for k, state in enumerate(graph.states):
         size = width(graph.nodes[state.before], plan.sizes)
@@ -127,40 +135,39 @@ def forward_program(plan: Plan, *, saving: bool, double: bool, halves: bool = Fa
         initial = Place(layout.buffer(("initial", k), ROW, size), SLOT_ROW, 0, size)
         final = Place(layout.buffer(("final", k), ROW, size), SLOT_ROW, 0, size)
         states[k] = (initial, before, after, final)
-    _place_outputs(plan, layout)
+    _place_outputs(plan, layout, form)
     for value in plan.stash.values if saving else ():
         size = width(graph.nodes[value], plan.sizes)
         layout.put(value, Place(layout.buffer(("stash", value), STEPS, size, internal=True), SLOT_STEP, 0, size))
     return _assemble(step, layout, plan, double=double, halves=halves, backward=False, states=states, accumulators={})
 
 
-def _place_outputs(plan: Plan, layout: Layout) -> None:
+def _place_outputs(plan: Plan, layout: Layout, form: OutputForm) -> None:
     """Locals that are read out, and states that stand in the output twice."""
-    form, graph = output_form(plan), plan.graph
+    graph = plan.graph
     seen: set[int] = set()
     for part, (node, state) in enumerate(zip(graph.output, graph.output_states, strict=True)):
         if state >= 0 and state not in seen:
             seen.add(state)
             continue
-        buffer = layout.buffer(("y", 0), form.slots, form.width)
+        buffer = layout.buffer(("y", 0), form.slots, form.leading)
         layout.put(node, Place(buffer, form.slot, form.columns[part], width(graph.nodes[node], plan.sizes)))
 
 
-def backward_program(plan: Plan, *, double: bool, halves: bool = False) -> Assembled:
-    """Reads y, the stash and dL/dy; writes dL/dx, the states' gradients and those of the parameter values."""
+def backward_program(plan: Plan, form: OutputForm, *, double: bool, halves: bool = False) -> Assembled:
+    """Reads y, the stash and dL/dy, which lies as y; writes dL/dx, the states' gradients and those of the parameter values."""
     step, graph, layout, derived = plan.backward, plan.graph, Layout(), plan.derived
     place_leaves(step, layout, plan)
-    form = output_form(plan)
-    for k, (before, after) in state_places(plan, layout, saving=True, external=True).items():
+    for k, (before, after) in state_places(plan, layout, form, saving=True, external=True).items():
         layout.put(graph.states[k].before, before)
         if graph.states[k].after not in layout.places:
             layout.places[graph.states[k].after] = after
     for part, (node, state) in enumerate(zip(graph.output, graph.output_states, strict=True)):
         size = width(graph.nodes[node], plan.sizes)
         if state < 0:
-            buffer = layout.buffer(("y", 0), form.slots, form.width)
+            buffer = layout.buffer(("y", 0), form.slots, form.leading)
             layout.places.setdefault(node, Place(buffer, form.slot, form.columns[part], size))
-        dy = layout.buffer(("dy", 0), STEPS, form.width)
+        dy = layout.buffer(("dy", 0), STEPS, form.leading)
         layout.put(derived.output_adjoints[part], Place(dy, SLOT_STEP, form.columns[part], size))
     for value in plan.stash.values:
         size = width(graph.nodes[value], plan.sizes)

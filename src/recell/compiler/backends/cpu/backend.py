@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
-from recell.compiler.backends.cpu import arrays
-from recell.compiler.backends.cpu.assemble import Assembled, backward_program, forward_program, output_form
+from recell.compiler.backends.cpu import arrays, outputs
+from recell.compiler.backends.cpu.assemble import Assembled, OutputForm, backward_program, forward_program, output_form
 from recell.compiler.backends.cpu.library import CallArguments, Run, run_all, thread_count
 from recell.compiler.backends.cpu.stream import Packed, Stream
 from recell.compiler.backends.cpu.workspace import Block
@@ -41,6 +41,7 @@ class Saved:
 
     call: Call
     y: Any  # as the kernel wrote it: may have a slot more than the y that the caller got
+    form: OutputForm  # how it lies
     values: dict[int, Any]
     stash: dict[Key, int]  # buffer key -> address inside `block`
     block: Block
@@ -56,18 +57,17 @@ class CpuKernel:
         self.item = 8 if self.double else 4
         self.plan: Plan = make_plan(cell, sizes, variant)
         self.form = output_form(self.plan)
+        self._programs: dict[tuple[str, int], Assembled] = {}
 
-    @cached_property
-    def _inference(self) -> Assembled:
-        return forward_program(self.plan, saving=False, double=self.double, halves=self.halves)
-
-    @cached_property
-    def _saving(self) -> Assembled:
-        return forward_program(self.plan, saving=True, double=self.double, halves=self.halves)
-
-    @cached_property
-    def _backward(self) -> Assembled:
-        return backward_program(self.plan, double=self.double, halves=self.halves)
+    def program(self, kind: str, form: OutputForm) -> Assembled:
+        """The program of a kind, "inference", "saving" (the stash) or "backward", for a y of this form."""
+        found = self._programs.get((kind, form.beside))
+        if found is None:
+            number: dict[str, bool] = {"double": self.double, "halves": self.halves}
+            found = backward_program(self.plan, form, **number) if kind == "backward" else forward_program(
+                self.plan, form, saving=kind == "saving", **number)  # fmt: skip
+            self._programs[kind, form.beside] = found
+        return found
 
     @cached_property
     def _values(self) -> ParameterValues | None:
@@ -75,7 +75,7 @@ class CpuKernel:
         graph = self.plan.graph
         epilogue = {i for n in self.plan.derived.nodes[len(graph.nodes):] if not n.shape.is_row for i in n.inputs}
         epilogue = {i for i in epilogue if i < len(graph.nodes) and not graph.nodes[i].shape.is_row}
-        read = {*self._saving.values, *self._backward.values, *epilogue}
+        read = {*self.program("saving", self.form).values, *self.program("backward", self.form).values, *epilogue}
         if all(graph.nodes[i].op in ("parameter", "constant", "extent") for i in read):
             return None
         return ParameterValues(graph.nodes, self.sizes, sorted(read))
@@ -90,13 +90,25 @@ class CpuKernel:
 
     def forward_all(self, calls: Sequence[Call], *, save: bool) -> list[Forward]:
         """The forward passes of calls that know nothing of each other, side by side where that is faster."""
-        return _all([self._prepare_forward(call, save) for call in calls])
+        return _all([self._prepare_forward(call, save, self._base(call), self.form) for call in calls])
 
-    def _prepare_forward(self, call: Call, save: bool) -> Prepared[Forward]:
-        assembled = self._saving if save else self._inference
+    def forward_joined(self, calls: Sequence[Call], *, save: bool) -> tuple[Any, list[Forward]]:
+        """`forward_all` of calls over one x, and one y (T, N, calls * output) of all."""
+        if any(self._shows_start(call) for call in calls):
+            found = self.forward_all(calls, save=save)
+            return arrays.side_by_side([one.y for one in found]), found
+        form, first = replace(self.form, beside=len(calls)), calls[0]
+        y, parts = outputs.shared(first.x, form, [call.reverse for call in calls], zero=first.active is not None)
+        return y, _all([self._prepare_forward(call, save, part, form) for call, part in zip(calls, parts, strict=True)])
+
+    def _base(self, call: Call) -> Any:
+        """Memory for y, with a slot more for its states' start."""
         steps, rows = call.x.shape[:2]
-        ragged = call.active is not None
-        base = arrays.empty(call.x, (steps + int(self.form.holds_states), rows, self.form.width), zero=ragged)
+        return arrays.empty(call.x, (steps + int(self.form.holds_states), rows, self.form.width), zero=call.active is not None)
+
+    def _prepare_forward(self, call: Call, save: bool, base: Any, form: OutputForm) -> Prepared[Forward]:
+        assembled = self.program("saving" if save else "inference", form)
+        steps, rows = call.x.shape[:2]
         finals = tuple(arrays.empty(call.x, (rows, size)) for size in self._state_sizes)
         values = self._parameter_values(call.parameters, call.coins)
         block, inside = self._workspace(assembled, steps, rows)
@@ -105,8 +117,8 @@ class CpuKernel:
         run = self._bound(assembled, call, found, inside, block)
 
         def finish() -> Forward:
-            saved = Saved(call, base, values, inside, block) if save else None
-            return Forward(self._user_output(base, call), finals, saved)
+            saved = Saved(call, base, form, values, inside, block) if save else None
+            return Forward(self._user_output(base, call) if form.beside == 1 else None, finals, saved)
 
         return run, finish
 
@@ -115,14 +127,19 @@ class CpuKernel:
         if not self.form.holds_states:
             return base
         y = arrays.steps_of(base, 0 if call.reverse else 1, steps)
-        if not call.reverse or call.active is None:
+        if not self._shows_start(call):
             return y
-        # In the reverse direction a shorter row's start lies in its padding, behind its last step: the caller gets zeros there.
         y = arrays.copy_of(y)
         lengths = (np.asarray(call.active)[:, None] > np.arange(y.shape[1])).sum(0)
         shorter = lengths < steps
         arrays.as_numpy(y)[lengths[shorter], shorter.nonzero()[0]] = 0
         return y
+
+    def _shows_start(self, call: Call) -> bool:
+        """Whether y's padding is not all 0 as the caller wants it: in the reverse direction a shorter row's start lies there,
+        behind its last step."""
+        reads_back = self.form.holds_states and call.reverse and call.active is not None
+        return reads_back and any(arrays.as_numpy(state).any() for state in call.states)
 
     def _parameter_values(self, parameters: Sequence[Any], coins: Coins | None) -> dict[int, Any]:
         graph = self.plan.graph
@@ -172,7 +189,7 @@ class CpuKernel:
     # -- single steps -----------------------------------------------------------------------------------------------
     def packed(self, parameters: Sequence[Any]) -> Packed:
         """The program of a step without gradient, with these parameters (NumPy arrays) packed, for any number of streams."""
-        assembled = self._inference
+        assembled = self.program("inference", self.form)
         values = {("value", node): as_array for node, as_array in self._parameter_values(parameters, None).items()}
         return Packed(assembled.program, assembled.layout, values)
 
@@ -201,7 +218,7 @@ class CpuKernel:
     def _prepare_backward(self, saved: Saved, dy: Any, dstates: tuple[Any, ...]) -> Prepared[Gradients]:
         if saved.is_spent:
             saved = self.forward(saved.call, save=True).saved
-        call, assembled = saved.call, self._backward
+        call, assembled = saved.call, self.program("backward", saved.form)
         saved.is_spent = assembled.spends
         steps, rows = call.x.shape[:2]
         # Nothing writes the gradient of padding, nor that of an x which the cell never reads.
@@ -210,7 +227,7 @@ class CpuKernel:
         starts = self._state_gradients(call.x, rows)
         block, inside = self._workspace(assembled, steps, rows)
         sums = self._sums(call)
-        found = self._inputs(call, saved.values) | {("y", 0): saved.y, ("dy", 0): dy}
+        found = self._inputs(call, saved.values) | {("y", 0): saved.y, ("dy", 0): outputs.lying_as(saved.form, dy)}
         found |= {("dfinal", k): d for k, d in enumerate(dstates)} | {("dinitial", k): d for k, d in enumerate(starts)}
         found |= {("gradient", node): array for node, array in sums.items()}
         if dx is not None:
