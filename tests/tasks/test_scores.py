@@ -54,6 +54,7 @@ def test_the_report_counts_confusions() -> None:
     p = np.eye(3)[[0, 1, 1, 0]]
     text = report(np.array([0, 1, 2, 2]), p.argmax(1), ["cat", "dog", "emu"])
     assert [line.split() for line in text.splitlines()[-3:]] == [["cat", *"100"], ["dog", *"010"], ["emu", *"110"]]
+    assert report(np.array([0, 0]), np.array([0, 0]), ["cat"]).splitlines()[-1].split() == ["cat", "2"]
     assert "true" not in report(np.eye(3, dtype=int), np.eye(3, dtype=int), ["cat", "dog", "emu"])
 
 
