@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recell.tasks._words import WordTable, shape_of, trigrams_of
+from recell import cells
+from recell.tasks._words import WordFeatures, WordTable, shape_of, trigrams_of
 
 SENTENCES = [["Play", "the", "song", "the", "2nd"], ["the", "Zebra"], ["a", "song"]]
 
@@ -41,3 +42,17 @@ def test_a_batch_does_not_depend_on_what_was_read_before() -> None:
     used.encode(["another", "Zebra", "zoo", "the"])
     expected, found = batch_of(fresh, SENTENCES), batch_of(used, SENTENCES)
     assert all(np.array_equal(expected[name], found[name]) for name in expected) and expected.keys() == found.keys()
+
+
+def test_a_word_is_spelt_by_what_both_directions_end_with() -> None:
+    torch.manual_seed(0)
+    words = table()
+    features = WordFeatures(words, cells.get("GRU"), word_size=3, character_size=4, trigram_size=2, shape_size=2, unknown_rate=0,
+                            backend="auto")  # fmt: skip
+    made = batch_of(words, SENTENCES)
+    found = features(made)[:, :, 3:11]  # behind the word's own vector
+    for n, sentence in enumerate(SENTENCES):
+        for t, word in enumerate(sentence):
+            letters = features.characters(torch.from_numpy(words.characters.encode_tokens(list(word))))[:, None]
+            _, state = features.spelling(letters)
+            torch.testing.assert_close(found[t, n], state["h"][:, 0].flatten())

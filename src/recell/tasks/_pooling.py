@@ -42,7 +42,8 @@ class Pooling(nn.Module):
 def highest(y: Tensor, lengths: Tensor) -> Tensor:
     """The highest value of each unit over a row's steps, (N, width)."""
     beyond = torch.where(_inside(y, lengths), 0.0, -torch.inf).to(y)
-    return (y + beyond[:, :, None]).amax(0)  # a sum is half of a masked_fill's time, and its gradient is free
+    # A sum is half of a masked_fill's time, and its gradient is free; max's gradient goes to one place, amax's is shared out.
+    return (y + beyond[:, :, None]).max(0).values
 
 
 def _inside(y: Tensor, lengths: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recell import cells
 from recell.data.ragged import Ragged, side_by_side
@@ -164,9 +165,12 @@ class WordFeatures(nn.Module):
         assert self.characters is not None and self.spelling is not None
         lengths = batch["character_lengths"]
         y, _ = self.spelling(self.characters(batch["characters"]), lengths=lengths)
-        half = y.shape[2] // 2
-        last = y[(lengths - 1).clamp(min=0), torch.arange(y.shape[1], device=y.device)]
-        return torch.cat([last[:, :half], y[0, :, half:]], 1)
+        words, width = y.shape[1:]
+        word = torch.arange(words, device=y.device)
+        last = (lengths - 1).clamp(min=0) * words + word
+        # Of the rows (step, word, direction): the forward direction's at the last letter, the other's at the first.
+        ends = torch.stack([2 * last, 2 * word + 1], 1)
+        return functional.embedding(ends, y.reshape(-1, width // 2)).reshape(words, width)
 
 
 class WordOptions(VectorOptions):
