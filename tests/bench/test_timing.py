@@ -22,10 +22,29 @@ def test_sides_take_turns_and_only_runs_that_count_are_counted() -> None:
         return step
 
     sides = {"a": side("a", 100), "b": side("b", 500)}
-    taken = take_turns(sides, rounds=2, warm=1, runs=2, settle=1, clock=lambda: now[0])
+    taken = take_turns(sides, rounds=2, warm=1, runs=2, settle=1, clock=lambda: now[0], whole=lambda: True)
     assert order == ["a"] * 3 + ["b"] * 3 + ["a"] * 3 + ["b"] * 3 + ["a"] * 3 + ["b"] * 3
     assert taken == {"a": [104, 105, 107, 108], "b": [504, 505, 507, 508]}
     assert medians(taken) == {"a": 106, "b": 506}
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ("1 1 1 1", [2, 3, 4]),  # the first round warms up
+        ("1 1 0 1 1 1", [2, 5, 6]),  # a round with a lack before or after it is run again
+        ("0 0 0 1 1 0 0 0 0 0", [2, 3, 4, 5, 6, 7, 8, 9, 10]),  # too few: all count
+        ("1 1 1 0 0 0 0 0 0 0", [2, 3]),
+    ],
+)
+def test_rounds_without_all_cores_do_not_count(seen: str, expected: list[int]) -> None:
+    now, lasts, told = [0.0], itertools.count(1), iter(seen.split())
+
+    def step() -> None:
+        now[0] += next(lasts)
+
+    taken = take_turns({"a": step}, rounds=3, warm=1, clock=lambda: now[0], whole=lambda: next(told) == "1")
+    assert taken == {"a": expected}
 
 
 def test_what_a_child_returns_and_how_it_fails() -> None:

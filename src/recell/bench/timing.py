@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -36,23 +37,51 @@ def take_turns(
     settle: int = 0,
     rest: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
+    whole: Callable[[], bool] | None = None,
 ) -> dict[str, list[float]]:
     """Seconds of every run that counts, by side. In each round every side has its turn: a slow moment of the machine meets all.
 
     A turn is `settle` runs that do not count, then `runs` that do; before it all `rest` for some seconds, where sides have
-    threads of their own: those of the turn before would still be spinning. The first `warm` rounds do not count.
+    threads of their own: those of the turn before would still be spinning. The first `warm` rounds do not count, nor those
+    before or after which the machine is not `whole` (`has_its_cores`): others are run in their place, at most twice as many;
+    where it is whole for less than half of the rounds, all count.
     """
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(warm + rounds):
-        for name, step in sides.items():
-            time.sleep(rest)
-            for run in range(settle + runs):
-                start = clock()
-                step()
-                seconds = clock() - start
-                if number >= warm and run >= settle:
-                    taken[name].append(seconds)
-    return taken
+    whole = whole or has_its_cores
+    every, kept = list[dict[str, list[float]]](), list[dict[str, list[float]]]()
+    before = False  # the first rounds warm up
+    for number in range(warm + 3 * rounds):
+        taken = {name: _turn(step, settle, runs, rest, clock) for name, step in sides.items()}
+        time.sleep(rest)
+        after = whole()
+        if number >= warm:
+            every.append(taken)
+            kept += [taken] if (before or not number) and after else []
+        before = after
+        if len(kept) == rounds:
+            break
+    counted = kept if 2 * len(kept) >= rounds else every
+    return {name: [seconds for taken in counted for seconds in taken[name]] for name in sides}
+
+
+def _turn(step: Step, settle: int, runs: int, rest: float, clock: Callable[[], float]) -> list[float]:
+    time.sleep(rest)
+    taken = list[float]()
+    for _ in range(settle + runs):
+        start = clock()
+        step()
+        taken.append(clock() - start)
+    return taken[settle:]
+
+
+def has_its_cores() -> bool:
+    """Whether each thread has a core: a machine that shares its processor with others may lack one for minutes."""
+    threads = library.thread_count()
+    return threads == 1 or peak(threads, 1) > 0.85 * threads * _alone()
+
+
+@functools.cache
+def _alone() -> float:
+    return peak(1, 5)
 
 
 def medians(taken: Mapping[str, Sequence[float]]) -> dict[str, float]:
