@@ -5,8 +5,9 @@ product, (rows, inner) by (inner, columns) in float32, by NumPy's BLAS and by to
 were made before; best of 20. torch's MKL is measured as installed and, in a process of its own, believing that the processor
 is Intel's (`recell bench training-mkl`).
 
-What bounds it: the peak. Large square matrices are the easiest there are; the others are the forward products of an LSTM
-over all time steps at once, as if nothing had to wait for the step before.
+What bounds it: the peak. Large square matrices are the easiest there are; the next three are the forward products of an LSTM
+over all time steps at once, as if nothing had to wait for the step before; the last three what an LRU of 128 complex units does
+at (1000, 16, 128, 128): into its state, out of it, and the weights' gradient.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from recell.bench.report import Row
 from recell.bench.timing import Options, Step, in_child, peak, take_turns
 
 KIND = "kernel"
-SHAPES = ((4096, 4096, 4096), (2048, 2048, 2048), (6400, 256, 1024), (3200, 512, 2048), (2000, 1024, 4096))
+SHAPES = ((4096, 4096, 4096), (2048, 2048, 2048), (6400, 256, 1024), (3200, 512, 2048), (2000, 1024, 4096),
+          (16000, 128, 256), (16000, 256, 128), (256, 16000, 128))  # fmt: skip
 
 
 def rows(options: Options) -> Iterator[Row]:
