@@ -17,6 +17,7 @@ from recell.language.modifiers.layer_norm import layer_norm
 from recell.tasks import LanguageModel
 from recell.tasks._layers import Layers
 from recell.tasks.language_model import Network
+from recell.training import optimizers
 from tests.tasks.helper import same, weights
 
 
@@ -93,12 +94,8 @@ def test_a_seed_trains_the_same_and_leaves_the_callers_random_numbers(corpus: Pa
 
 def test_threads_are_set_for_the_training_and_put_back(corpus: Path, small: dict[str, Any], monkeypatch) -> None:
     before, seen = torch.get_num_threads(), []
-    real = torch.nn.utils.clip_grad_norm_
-    monkeypatch.setattr(
-        torch.nn.utils,
-        "clip_grad_norm_",
-        lambda *a, **k: (seen.append(torch.get_num_threads()), real(*a, **k))[1],
-    )
+    real = optimizers.clip
+    monkeypatch.setattr(optimizers, "clip", lambda *a: (seen.append(torch.get_num_threads()), real(*a))[1])
     LanguageModel(**small).fit(corpus, progress=False)
     assert set(seen) == {1} and torch.get_num_threads() == before
 

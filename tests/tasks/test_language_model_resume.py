@@ -18,6 +18,7 @@ import recell
 from recell.errors import ModelError
 from recell.modifiers import recurrent_dropout, zoneout
 from recell.tasks import LanguageModel
+from recell.training import optimizers
 from tests.tasks.helper import Leaky, same, weights
 
 
@@ -29,7 +30,7 @@ def test_broken_off_and_resumed_it_ends_with_the_very_same_weights(
     chosen = name if name == "LSTM" else recell.cells.get("GRU").with_(zoneout(h=0.2), recurrent_dropout(0.3))
     options = {**small, "cell": chosen, "steps": 60, "num_layers": 2, "dropout": 0.3, "plan": {"checkpoint_every": 7}}
     whole = LanguageModel(**options).fit(corpus, progress=False, out=tmp_path / "whole")
-    real = torch.nn.utils.clip_grad_norm_
+    real = optimizers.clip
     calls = []
 
     def broken(*arguments: Any, **named: Any) -> Any:
@@ -38,7 +39,7 @@ def test_broken_off_and_resumed_it_ends_with_the_very_same_weights(
             raise RuntimeError("the power is gone")
         return real(*arguments, **named)
 
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", broken)
+    monkeypatch.setattr(optimizers, "clip", broken)
     with pytest.raises(RuntimeError, match="power"):
         LanguageModel(**options).fit(corpus, progress=False, out=tmp_path / "broken")
     resumed = LanguageModel(**options).fit(corpus, progress=False, out=tmp_path / "broken", resume=True)
@@ -105,13 +106,13 @@ def test_other_held_out_text_is_not_resumed(corpus: Path, small: dict[str, Any],
 
 
 def test_ctrl_c_saves_and_says_where(corpus: Path, small: dict[str, Any], tmp_path: Path, monkeypatch) -> None:
-    real = torch.nn.utils.clip_grad_norm_
+    real = optimizers.clip
 
     def interrupt(*arguments: Any, **named: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return real(*arguments, **named)
 
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", interrupt)
+    monkeypatch.setattr(optimizers, "clip", interrupt)
     with pytest.raises(KeyboardInterrupt, match="after 1 steps; the checkpoint is in"):
         LanguageModel(**small).fit(corpus, progress=False, out=tmp_path / "m")
     with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
