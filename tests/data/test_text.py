@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recell.data.text import read_text
+from recell.data.text import json_of, read_text
 from recell.errors import DataError
 
 
@@ -38,3 +38,11 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path) -> None:
         read_text(tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         read_text("a\0b")
+
+
+@pytest.mark.parametrize("line", ["{", "[" * 100_000, "1" * 5000])
+def test_a_line_that_is_no_json_is_named_with_the_form_that_it_should_have(line: str) -> None:
+    with pytest.raises(DataError, match=r"a.jsonl, line 2 is no JSON \(.*write \[1\]$") as raised:
+        json_of(line, "a.jsonl, line 2", "[1]")
+    assert "\n" not in str(raised.value)
+    assert json_of('{"a": [1]}', "a.jsonl, line 2", "[1]") == {"a": [1]}

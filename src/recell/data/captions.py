@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from recell.data.images import labels_beside, read_images
 from recell.data.numbers import check_finite
-from recell.data.text import read_lines
+from recell.data.text import json_of, read_lines
 from recell.errors import DataError, message
 
 _FORM = '{"vector": [0.5, 1.2], "text": "a caption"} or {"image": [[0, 9], [9, 0]], "text": "a caption"}'
@@ -57,10 +56,7 @@ class CaptionFile:
     def _lines(self) -> Iterator[Captioned]:
         for number, line in enumerate(read_lines(self.path), 1):
             where = f"{self.path}, line {number}"
-            try:
-                content = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(message(f"{where} is no JSON ({error})", came=f"{line!r:.40}", write=_FORM)) from None
+            content = json_of(line, where, _FORM)
             held = [name for name in ("vector", "image") if isinstance(content, dict) and name in content]
             if len(held) != 1:
                 said = f"{where} has {'both a vector and an image' if held else 'neither a vector nor an image'}"

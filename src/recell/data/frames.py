@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recell.data.numbers import check_finite
-from recell.data.text import read_lines
+from recell.data.text import json_of, read_lines
 from recell.errors import DataError, message
 
 Values = NDArray[np.float32]
@@ -70,10 +69,7 @@ def sequences_of(data: Any) -> Iterator[Sequence]:
 
 
 def _content(line: str, where: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(message(f"{where} is no JSON ({error})", came=f"{line!r:.40}", write=_FORM)) from None
+    content = json_of(line, where, _FORM)
     if not isinstance(content, dict) or not isinstance(content.get("steps", content.get("frames")), list):  # pyright: ignore[reportUnknownMemberType]
         raise DataError(message(f"{where} has neither steps nor frames", came=f"{line!r:.40}", write=_FORM))
     return cast(dict[str, Any], content)

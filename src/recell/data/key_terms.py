@@ -7,7 +7,6 @@ the others are not. `counted` says how many marks either happens to.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from recell.data.tags import Span
-from recell.data.text import read_lines
+from recell.data.text import json_of, read_lines
 from recell.errors import DataError, message
 
 # Numbers, names with their figures (CO2), and every other sign by itself: brackets, hyphens, Greek letters.
 _GREEK = "\u0370-\u03ff\u1f00-\u1fff"
 _LETTER = rf"[^\W\d_{_GREEK}]"
 _WORD = re.compile(rf"\d+(?:[.,]\d+)*|{_LETTER}(?:{_LETTER}|\d)*|\S")
-_SHAPE = "give {'text': TEXT, 'spans': [[START, END, KIND], ...]}"
+_SHAPE = '{"text": "a text", "spans": [[0, 6, "KIND"]]}'
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +157,7 @@ def _begins(text: str, words: Sequence[tuple[int, int]], place: int) -> bool:
 
 
 def _of_line(line: str, where: str, labelled: bool) -> Document:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where} is no JSON: {error.msg} at column {error.colno}; {_SHAPE}") from None
+    row = json_of(line, where, _SHAPE)
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise DataError(message(f"{where} has no text", came=f"{line.strip()!r:.60}", write=_SHAPE))
     return _checked(row["text"], row.get("spans"), where, labelled)

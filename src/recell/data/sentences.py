@@ -3,7 +3,6 @@ fault names its file and line."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from recell.data.numbers import check_finite
 from recell.data.tags import broken, marks_spans
-from recell.data.text import read_lines
+from recell.data.text import json_of, read_lines
 from recell.errors import DataError, message
 
 Frames = NDArray[np.float32]
@@ -225,10 +224,7 @@ def _json_lines(path: Path, labelled: bool) -> Iterator[Sentence]:
 
 
 def _of_json(line: str, where: str, labelled: bool) -> Sentence:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(message(f"{where} is no JSON ({error})", came=f"{line.strip()!r:.40}", write=_FORM)) from None
+    content = json_of(line, where, _FORM)
     held = [name for name in ("words", "frames") if isinstance(content, dict) and name in content]
     if len(held) != 1:
         said = f"{where} has {'both words and frames' if held else 'neither words nor frames'}"

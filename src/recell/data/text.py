@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from recell.data.files import reason
-from recell.errors import DataError
+from recell.errors import DataError, message
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -44,6 +46,14 @@ def read_lines(path: str | Path) -> Iterator[str]:
     except (OSError, UnicodeDecodeError, ValueError):
         read_text(path)  # says what is wrong in one line
         raise
+
+
+def json_of(line: str, where: str, form: str) -> Any:
+    """What a line of JSON says. DataError with its place, and the form that was wanted, where it is none."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(message(f"{where} is no JSON ({error})", came=f"{line.strip()!r:.40}", write=form)) from None
 
 
 def _content(path: Path) -> bytes:
