@@ -54,14 +54,15 @@ class CaptionFile:
         return self._count
 
     def _lines(self) -> Iterator[Captioned]:
-        for number, line in enumerate(read_lines(self.path), 1):
-            where = f"{self.path}, line {number}"
-            content = json_of(line, where, _FORM)
-            held = [name for name in ("vector", "image") if isinstance(content, dict) and name in content]
-            if len(held) != 1:
-                said = f"{where} has {'both a vector and an image' if held else 'neither a vector nor an image'}"
-                raise DataError(message(said, came=f"{line!r:.40}", write=_FORM))
-            yield _checked(content[held[0]], content.get("text") if self._labelled else None, where, self._labelled)
+        with read_lines(self.path) as lines:
+            for number, line in enumerate(lines, 1):
+                where = f"{self.path}, line {number}"
+                content = json_of(line, where, _FORM)
+                held = [name for name in ("vector", "image") if isinstance(content, dict) and name in content]
+                if len(held) != 1:
+                    said = f"{where} has {'both a vector and an image' if held else 'neither a vector nor an image'}"
+                    raise DataError(message(said, came=f"{line!r:.40}", write=_FORM))
+                yield _checked(content[held[0]], content.get("text") if self._labelled else None, where, self._labelled)
 
     def _images(self) -> Iterator[Captioned]:
         images = read_images(self.path)

@@ -42,12 +42,13 @@ class FrameFile:
 
     def __iter__(self) -> Iterator[Sequence]:
         count = 0
-        for number, line in enumerate(read_lines(self.path), 1):
-            where = f"{self.path}, line {number}"
-            content = _content(line, where)
-            if self.split is None or content.get("split") == self.split:
-                count += 1
-                yield _sequence(content, self._keys, where)
+        with read_lines(self.path) as lines:
+            for number, line in enumerate(lines, 1):
+                where = f"{self.path}, line {number}"
+                content = _content(line, where)
+                if self.split is None or content.get("split") == self.split:
+                    count += 1
+                    yield _sequence(content, self._keys, where)
         if not count:
             of = "" if self.split is None else f" of the split {self.split!r}"
             raise DataError(message(f"{self.path} holds no sequence{of}", write=f"a line for each, such as {_FORM}"))

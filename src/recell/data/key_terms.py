@@ -51,10 +51,11 @@ class DocumentFile:
 
     def __iter__(self) -> Iterator[Document]:
         count = 0
-        for number, line in enumerate(read_lines(self.path), 1):
-            if line.strip():
-                count += 1
-                yield _of_line(line, f"{self.path}, line {number}", self._labelled)
+        with read_lines(self.path) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    count += 1
+                    yield _of_line(line, f"{self.path}, line {number}", self._labelled)
         if not count:
             raise DataError(message(f"{self.path} holds no text", write='a line {"text": ..., "spans": ...} for each'))
         self._count = count

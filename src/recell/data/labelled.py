@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -206,25 +207,27 @@ def _images(path: Path, labelled: bool) -> Iterator[Labelled]:
 
 
 def _tabbed(path: Path, labelled: bool) -> Iterator[Labelled]:
-    for number, line in enumerate(read_lines(path), 1):
-        label, tab, text = line.partition("\t")
-        if labelled and not (tab and label.strip()):
-            said = f"{path}, line {number} has no label"
-            raise DataError(message(said, came=f"{line!r:.40}", write="a label, a tab and a text"))
-        yield Labelled(text if tab else line, label if tab else None, f"{path}, line {number}")
+    with read_lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            label, tab, text = line.partition("\t")
+            if labelled and not (tab and label.strip()):
+                said = f"{path}, line {number} has no label"
+                raise DataError(message(said, came=f"{line!r:.40}", write="a label, a tab and a text"))
+            yield Labelled(text if tab else line, label if tab else None, f"{path}, line {number}")
 
 
 def _side_by_side(folder: Path, labelled: bool) -> Iterator[Labelled]:
     texts, labels = folder / "seq.in", folder / "label"
-    marks = read_lines(labels) if labelled else None
     number = 0
-    for number, text in enumerate(read_lines(texts), 1):
-        label = None if marks is None else next(marks, "").strip()
-        if label == "":
-            raise DataError(f"{labels} has no label at line {number}, where {texts.name} has a text; the files need a line each")
-        yield Labelled(text, label, f"{texts}, line {number}")
-    if marks is not None and next(marks, None) is not None:
-        raise DataError(f"{texts} ends after line {number}, where {labels.name} goes on; the files need a line each")
+    with read_lines(texts) as lines, read_lines(labels) if labelled else nullcontext() as marks:
+        for number, text in enumerate(lines, 1):
+            label = None if marks is None else next(marks, "").strip()
+            if label == "":
+                said = f"{labels} has no label at line {number}, where {texts.name} has a text"
+                raise DataError(f"{said}; the files need a line each")
+            yield Labelled(text, label, f"{texts}, line {number}")
+        if marks is not None and next(marks, None) is not None:
+            raise DataError(f"{texts} ends after line {number}, where {labels.name} goes on; the files need a line each")
 
 
 def _folder(folder: Path, labelled: bool) -> Iterator[Labelled]:
@@ -232,5 +235,6 @@ def _folder(folder: Path, labelled: bool) -> Iterator[Labelled]:
     by_suffix = len({file.stem for file in files}) == 1 < len(files)
     for file in files:
         label = file.suffix.removeprefix(".") if by_suffix else file.stem
-        for number, line in enumerate(read_lines(file), 1):
-            yield Labelled(line, label, f"{file}, line {number}")
+        with read_lines(file) as lines:
+            for number, line in enumerate(lines, 1):
+                yield Labelled(line, label, f"{file}, line {number}")

@@ -4,7 +4,9 @@ fault names its file and line."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -190,24 +192,24 @@ def _tags_of(tags: Any, where: str) -> tuple[tuple[str, ...], bool]:
 def _conll(path: Path, labelled: bool) -> Iterator[Sentence]:
     rows, lines = list[list[str]](), list[int]()
     columns = 0
-    number = 0
-    for number, line in enumerate(read_lines(path), 1):
-        cells = line.split()
-        if cells and (cells[0] == "-DOCSTART-" or (line.startswith("# ") and not rows)):
-            continue
-        if not cells:
-            if rows:
-                yield _of_rows(rows, path, lines, labelled)
-            rows, lines = [], []
-            continue
-        columns = columns or len(cells)
-        if len(cells) != columns or (labelled and columns < 2):
-            wanted = f"the {columns} of the lines before" if columns > 1 else "a word and its tag"
-            wanted = wanted if labelled else "a word a line, and an empty line between sentences"
-            said = f"{path}, line {number} has {len(cells)} column(s)"
-            raise DataError(message(said, came=f"{line.strip()!r:.60}", write=wanted))
-        rows.append(cells)
-        lines.append(number)
+    with read_lines(path) as stream:
+        for number, line in enumerate(stream, 1):
+            cells = line.split()
+            if cells and (cells[0] == "-DOCSTART-" or (line.startswith("# ") and not rows)):
+                continue
+            if not cells:
+                if rows:
+                    yield _of_rows(rows, path, lines, labelled)
+                rows, lines = [], []
+                continue
+            columns = columns or len(cells)
+            if len(cells) != columns or (labelled and columns < 2):
+                wanted = f"the {columns} of the lines before" if columns > 1 else "a word and its tag"
+                wanted = wanted if labelled else "a word a line, and an empty line between sentences"
+                said = f"{path}, line {number} has {len(cells)} column(s)"
+                raise DataError(message(said, came=f"{line.strip()!r:.60}", write=wanted))
+            rows.append(cells)
+            lines.append(number)
     if rows:
         yield _of_rows(rows, path, lines, labelled)
 
@@ -218,9 +220,10 @@ def _of_rows(rows: list[list[str]], path: Path, lines: list[int], labelled: bool
 
 
 def _json_lines(path: Path, labelled: bool) -> Iterator[Sentence]:
-    for number, line in enumerate(read_lines(path), 1):
-        if line.strip():
-            yield _of_json(line, f"{path}, line {number}", labelled)
+    with read_lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield _of_json(line, f"{path}, line {number}", labelled)
 
 
 def _of_json(line: str, where: str, labelled: bool) -> Sentence:
@@ -259,14 +262,14 @@ def _snips(folder: Path, labelled: bool) -> Iterator[Sentence]:
 
 def _together(files: list[Path]) -> Iterator[list[str]]:
     """The lines of some files side by side; DataError where one ends before another."""
-    readers = [read_lines(path) for path in files]
-    number = 0
-    while True:
-        number += 1
-        lines = [next(reader, None) for reader in readers]
-        if all(line is None for line in lines):
-            return
-        for path, line in zip(files, lines, strict=True):
-            if line is None:
-                raise DataError(f"{path} ends before line {number}, where its neighbours go on; the files must have a line each")
-        yield [line for line in lines if line is not None]
+    with ExitStack() as readers:
+        streams = [readers.enter_context(read_lines(path)) for path in files]
+        for number in count(1):
+            lines = [next(stream, None) for stream in streams]
+            if all(line is None for line in lines):
+                return
+            for path, line in zip(files, lines, strict=True):
+                if line is None:
+                    said = f"{path} ends before line {number}, where its neighbours go on"
+                    raise DataError(f"{said}; the files must have a line each")
+            yield [line for line in lines if line is not None]

@@ -23,21 +23,22 @@ def read_series(path: str | Path) -> Iterator[tuple[int, Series, str | None]]:
     """The series of a file as they are read: (line, values (T, C), class). DataError for missing values, `?` or NaN, for
     channels of different lengths, and where the number of channels changes."""
     header: dict[str, list[str]] = {}
-    lines = enumerate(read_lines(path), 1)
     channels, found = 0, False
-    for number, line in lines:
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        if not found:
-            found = _read_header(header, line, f"{path}, line {number}")
-            channels = _dimensions(header, f"{path}, line {number}") if found else 0
-            continue
-        values, label = _one(line, header.get("classlabel", ["true"]), f"{path}, line {number}")
-        channels = channels or values.shape[1]
-        if values.shape[1] != channels:
-            raise DataError(message(f"{path}, line {number} has {values.shape[1]} channels", write=f"{channels}, as the others"))
-        yield number, values, label
+    with read_lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            line = line.strip()
+            if not line or line.startswith("#"):
+                continue
+            if not found:
+                found = _read_header(header, line, f"{path}, line {number}")
+                channels = _dimensions(header, f"{path}, line {number}") if found else 0
+                continue
+            values, label = _one(line, header.get("classlabel", ["true"]), f"{path}, line {number}")
+            channels = channels or values.shape[1]
+            if values.shape[1] != channels:
+                said = f"{path}, line {number} has {values.shape[1]} channels"
+                raise DataError(message(said, write=f"{channels}, as the others"))
+            yield number, values, label
     if not found:
         raise DataError(message(f"{path} has no line @data", write="a .ts file of the UEA or UCR archive"))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,12 @@ def read_text(path: str | Path) -> str:
     return text
 
 
-def read_lines(path: str | Path) -> Iterator[str]:
-    """The lines of a UTF-8 file without their ends, as they are read: it may be larger than memory. DataError as `read_text`."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            for line in file:
-                yield line.removesuffix("\n")
-    except (OSError, UnicodeDecodeError, ValueError):
-        read_text(path)  # says what is wrong in one line
-        raise
+def read_lines(path: str | Path) -> closing[Generator[str, None, None]]:
+    """``with read_lines(path) as lines``: the lines of a UTF-8 file without their ends, as they are read.
+
+    The file may be larger than memory, and is closed where the block ends, also by an error. DataError as `read_text`.
+    """
+    return closing(_lines(Path(path)))
 
 
 def json_of(line: str, where: str, form: str) -> Any:
@@ -54,6 +52,16 @@ def json_of(line: str, where: str, form: str) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(message(f"{where} is no JSON ({error})", came=f"{line.strip()!r:.40}", write=form)) from None
+
+
+def _lines(path: Path) -> Generator[str, None, None]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            for line in file:
+                yield line.removesuffix("\n")
+    except (OSError, UnicodeDecodeError, ValueError):
+        read_text(path)  # says what is wrong in one line
+        raise
 
 
 def _content(path: Path) -> bytes:
