@@ -29,3 +29,16 @@ def test_attention_is_a_weighted_mean() -> None:
     torch.testing.assert_close(weights.sum(0), torch.ones(2))
     assert (weights[2:, 1] == 0).all() and (weights[:2, 1] > 0).all()
     torch.testing.assert_close(pooling(y, lengths), torch.einsum("tn,tnh->nh", weights, y))
+
+
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [6, 2, 4]])
+@pytest.mark.parametrize("made", ["distinct", "equal"])
+def test_a_maximums_gradient_goes_to_the_first_of_its_places(lengths: list[int], made: str) -> None:
+    torch.manual_seed(5)
+    y = torch.randn(6, 3, 5, dtype=torch.float64)
+    y = (y if made == "distinct" else (y - 0.7).relu()).requires_grad_()  # many steps at 0
+    beyond = torch.arange(6)[:, None] >= torch.tensor(lengths)
+    weights = torch.randn(3, 5, dtype=torch.float64)
+    (wanted,) = torch.autograd.grad((y.masked_fill(beyond[:, :, None], -torch.inf).max(0).values * weights).sum(), y)
+    (found,) = torch.autograd.grad((Pooling("max", 5, 1)(y, torch.tensor(lengths)) * weights).sum(), y)
+    assert torch.equal(found, wanted)

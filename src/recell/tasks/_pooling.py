@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -40,10 +43,32 @@ class Pooling(nn.Module):
 
 
 def highest(y: Tensor, lengths: Tensor) -> Tensor:
-    """The highest value of each unit over a row's steps, (N, width)."""
-    beyond = torch.where(_inside(y, lengths), 0.0, -torch.inf).to(y)
-    # A sum is half of a masked_fill's time, and its gradient is free; max's gradient goes to one place, amax's is shared out.
-    return (y + beyond[:, :, None]).max(0).values
+    """The highest value of each unit over a row's steps, (N, width). Of steps with one value the first has the gradient."""
+    if y.device.type != "cpu" or (lengths < len(y)).any():
+        beyond = torch.where(_inside(y, lengths), 0.0, -torch.inf).to(y)
+        y = y + beyond[:, :, None]  # half of a masked_fill's time, and its gradient is free
+    return cast(Tensor, _Highest.apply(y)) if y.device.type == "cpu" else y.max(0).values
+
+
+class _Highest(torch.autograd.Function):
+    """`y.max(0).values` for the CPU, where torch finds each value with its place, one by one: places are for backward alone."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor) -> Tensor:
+        """The maxima, vector by vector."""
+        found = y.amax(0)
+        ctx.save_for_backward(y, found)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The gradients, each where its unit's maximum stood first."""
+        y, found = ctx.saved_tensors
+        there = torch.eq(y, found, out=torch.empty_like(y))  # as numbers, which torch multiplies faster than it masks
+        if there.sum() != found.numel():
+            there *= there.cumsum(0) == 1
+        return there.mul_(gradients[0])
 
 
 def _inside(y: Tensor, lengths: Tensor) -> Tensor:
