@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from recell.bench.native import clocked
 from recell.bench.questions import whole_loop
 from recell.nn import LSTM
 from recell.tasks import Tagger
@@ -14,12 +15,15 @@ def test_torchs_layers_stand_where_recells_stood(monkeypatch) -> None:
     monkeypatch.delenv("RECELL_DATA", raising=False)
     task, examples, said = whole_loop.snips("LSTM")
     assert "made-up" in said and len(examples) == 40
-    ours, none = whole_loop.training_of(task, examples, None)
+    ours, own = whole_loop.training_of(task, examples, None)
     theirs, layers = whole_loop.training_of(task, examples, "LSTM")
-    assert not none and len(layers) == 2 and all(isinstance(layer.layer, torch.nn.LSTM) for layer in layers)
+    assert len(own) == len(layers) == 2 and all(isinstance(layer.layer, torch.nn.LSTM) for layer in layers)
     ours.step(), theirs.step()
     assert ours._learner._buckets.position == theirs._learner._buckets.position == 1
     assert 0 < whole_loop.share_of(theirs, layers, steps=2) < 1
+    with clocked() as native:
+        ours.step()
+    assert len(native) == 4 and min(native) > 0  # two layers, forward and backward, both directions in one call
 
 
 def test_images_of_one_length_are_not_packed(monkeypatch) -> None:
@@ -32,6 +36,18 @@ def test_images_of_one_length_are_not_packed(monkeypatch) -> None:
     layer.batches = []
     theirs.step()
     assert layer.batches[0][1] is None and layer.batches[0][0].shape[0] == 28
+
+
+def test_operations_are_those_of_the_words_that_are_there(monkeypatch) -> None:
+    monkeypatch.setattr(whole_loop, "MADE_UP", 32)
+    monkeypatch.delenv("RECELL_DATA", raising=False)
+    task, examples, _ = whole_loop.snips("GRU")
+    ours, own = whole_loop.training_of(task, examples, None)
+    words = sum(len(example.words) for example in examples)
+    letters = sum(len(word) for word in {word for example in examples for word in example.words})
+    wanted = 2 * 3 * 2 * 3 * (words * 200 * (own[1].input_size + 200) + letters * 25 * (25 + 25))
+    found = whole_loop.around(ours, own, steps=1)  # all sentences are one batch
+    assert found["operations"] == wanted and found["around"] > 0
 
 
 def test_packed_layers_compute_what_recells_compute() -> None:

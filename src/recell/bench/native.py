@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from recell import cells
 from recell.bench.timing import Step
-from recell.compiler.backends.cpu import library
+from recell.compiler.backends.cpu import backend, library
 from recell.compiler.backends.cpu.assemble import Assembled
 from recell.compiler.backends.cpu.backend import CpuKernel, Key
 from recell.compiler.backends.cpu.workspace import Block
@@ -27,6 +28,20 @@ def computing_nothing() -> Generator[None]:
     """While it is open, native passes return at once and leave their buffers as they were: what a call costs around them."""
     with mock.patch.object(library.Program, "run", lambda *_: None):
         yield
+
+
+@contextlib.contextmanager
+def clocked() -> Generator[list[float]]:
+    """While it is open, the seconds of every entry into a layer's native passes go to the list, one after the other."""
+    seconds = list[float]()
+
+    def run_all(runs: Sequence[library.Run]) -> None:
+        start = time.perf_counter()
+        library.run_all(runs)
+        seconds.append(time.perf_counter() - start)
+
+    with mock.patch.object(backend, "run_all", run_all):
+        yield seconds
 
 
 class _Recorder(library.Program):

@@ -9,8 +9,12 @@ process, medians; that is done in three fresh processes, and the row is the one 
 two speeds, and which one a process gets is settled when it starts. `ratios` are the lowest and the highest. The networks are
 those of examples/snips.py and examples/mnist_rows.py.
 
-What bounds it: `bound` is the ratio if recell's layers took no time at all. Without RECELL_DATA, made-up sentences of like
-lengths take the place of SNIPS's and noise that of images; the row says so.
+What bounds it: `around` is recell's step without the native passes of its layers, so batches, features, loss, clipping,
+optimizer, Python and torch's graph; most of it is on both sides. `bound` is the ratio of torch's step to `around` and the
+products of the very batches at the FMA peak measured in the same process. `needs` is the percentage of the peak at which the
+native passes would have to run for what is promised, all else as it is: over 100, no kernel can keep the promise; where "no time
+is left", `around` alone takes longer. Without RECELL_DATA, made-up sentences of like lengths take the place of SNIPS's and noise
+that of images; the row says so.
 """
 
 from __future__ import annotations
@@ -27,9 +31,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from recell.bench.native import clocked
+from recell.bench.questions.training import bounds
 from recell.bench.report import Row, against
 from recell.bench.sides import CELLS
-from recell.bench.timing import Options, in_child, medians, take_turns
+from recell.bench.timing import Options, in_child, medians, peak, take_turns
 from recell.data.buckets import Buckets
 from recell.data.images import labels_beside, read_images
 from recell.nn import Recurrent
@@ -57,25 +63,26 @@ def rows(options: Options) -> Iterator[Row]:
             ratios = [one["torch.nn"] / one["recell"] for one in processes]
             middle = processes[PROCESSES // 2]
             row = against(f"{what}, {kind}{middle['source']}", "torch.nn", middle, at_least=bar)
-            share = {"RNN's share": f"{middle['share']:.0%}", "bound": 1 / (1 - middle["share"])}
-            yield row | {"ratios": f"{ratios[0]:.2f} - {ratios[-1]:.2f}"} | share
+            row |= {"ratios": f"{ratios[0]:.2f} - {ratios[-1]:.2f}", "RNN's share": f"{middle['share']:.0%}"}
+            yield row | bounds(middle, middle["operations"], bar)
 
 
 def pair(what: str, kind: str, threads: int) -> dict[str, Any]:
-    """Median seconds of both sides of one task in turns, what torch's layers take of its step, and whether the data is real."""
+    """Median seconds of both sides of one task in turns, what bounds their ratio, and whether the data is real."""
     torch.set_num_threads(threads)
     task, examples, source = TASKS[what](CELLS[kind])
     sides = {side: training_of(task, examples, kind if side == "torch.nn" else None) for side in ("recell", "torch.nn")}
     seconds = medians(take_turns({side: training.step for side, (training, _) in sides.items()}, rounds=6, settle=3, runs=20))
-    return seconds | {"share": share_of(*sides["torch.nn"]), "source": source}
+    seconds |= {"share": share_of(*sides["torch.nn"]), "peak": peak(threads, 8)} | around(*sides["recell"])
+    return seconds | {"source": source}
 
 
-def training_of(task: Any, examples: Examples, kind: str | None) -> tuple[Training, list[Packed]]:
-    """The task's training; with a `kind` of torch.nn in the place of each Recurrent."""
+def training_of(task: Any, examples: Examples, kind: str | None) -> tuple[Training, list[Any]]:
+    """The task's training and its recurrent layers; with a `kind` of torch.nn in the place of each Recurrent."""
     cell, codec = task._check(), task._learn_codec(examples)
     torch.manual_seed(0)
     network = task._build(cell, codec)
-    layers = [] if kind is None else put_packed(network, kind)
+    layers = [m for m in network.modules() if isinstance(m, Recurrent)] if kind is None else put_packed(network, kind)
     items = [codec.encode(example, labelled=True) for example in examples]
     learner = SequenceLearner(task, network, codec, Buckets(items, codec.length, batch_size=task.batch_size), [])
     return Training(learner, Plan(steps=10**9, learning_rate=1e-3)), layers
@@ -128,6 +135,27 @@ def share_of(training: Training, layers: Sequence[Packed], steps: int = 60) -> f
         batches, layer.batches = layer.batches or [], None
         taken += statistics.median(seconds_of(alone(layer, *batch)) for batch in batches)
     return min(taken / whole, 0.99)
+
+
+def around(training: Training, layers: Sequence[Recurrent], steps: int = 60) -> dict[str, float]:
+    """Of recell's step, medians: seconds outside its layers' native passes, and the operations of their products."""
+    operations, each, outside = 0.0, list[float](), list[float]()
+
+    def count(layer: Recurrent, given: tuple[Tensor], named: dict[str, Any], _: Any) -> None:
+        nonlocal operations
+        lengths, matrices = named.get("lengths"), [p for p in layer.parameters() if p.ndim == 2]
+        valid = given[0].shape[:2].numel() if lengths is None else int(lengths.sum())
+        operations += 6.0 * valid * sum(matrix.numel() for matrix in matrices)  # forward and twice as much backward
+
+    hooks = [layer.register_forward_hook(count, with_kwargs=True) for layer in layers]
+    with clocked() as native:
+        for _ in range(steps):
+            operations, native[:] = 0.0, []
+            outside.append(seconds_of(training.step) - sum(native))
+            each.append(operations)
+    for hook in hooks:
+        hook.remove()
+    return {"around": statistics.median(outside), "operations": statistics.median(each)}
 
 
 def alone(layer: Packed, x: Tensor, lengths: Tensor | None) -> Callable[[], object]:
