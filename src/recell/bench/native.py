@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import statistics
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -42,6 +43,18 @@ def clocked() -> Generator[list[float]]:
 
     with mock.patch.object(backend, "run_all", run_all):
         yield seconds
+
+
+def around(step: Step, times: int = 60) -> float:
+    """Seconds of a step outside its layers' native passes, the median."""
+    outside = list[float]()
+    with clocked() as native:
+        for _ in range(times):
+            native.clear()
+            start = time.perf_counter()
+            step()
+            outside.append(time.perf_counter() - start - sum(native))
+    return statistics.median(outside)
 
 
 class _Recorder(library.Program):

@@ -86,6 +86,19 @@ def against(what: str, other: str, seconds: Mapping[str, float], *, ours: str = 
     return row | {"ratio": seconds[other] / seconds[ours]} | ({} if at_least is None else {"at least": at_least})
 
 
+def bounds(seconds: Mapping[str, float], other: str, operations: float, at_least: float | None) -> Row:
+    """What no kernel of these products can pass, and the percentage of the peak that a promise asks of it.
+
+    `seconds` has the other side, what is `around` our native passes, and the FMA `peak`, operations a second.
+    """
+    products = operations / seconds["peak"]
+    row: Row = {"around ms": 1e3 * seconds["around"], "bound": seconds[other] / (products + seconds["around"])}
+    if at_least is None:
+        return row
+    left = seconds[other] / at_least - seconds["around"]
+    return row | {"needs %": round(100 * products / left) if left > 0 else "no time is left"}
+
+
 def missing(what: str, side: str) -> Row:
     """The row of a side that is not installed."""
     return {"what": what, "beside": side, "its ms": f"not installed: {INSTALL}"}

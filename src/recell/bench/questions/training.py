@@ -16,13 +16,13 @@ the promise. Products alone, with nothing to wait for and nothing in between, re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from recell.bench.native import computing_nothing
-from recell.bench.report import Row, against
+from recell.bench.report import Row, against, bounds
 from recell.bench.sides import KINDS, Shape, training_operations, training_pair
 from recell.bench.timing import Options, in_child, medians, peak, take_turns
 
@@ -50,14 +50,7 @@ def measure(shape: Shape, promised: Sequence[float], threads: int, environment: 
         middle = processes[len(processes) // 2]
         ratios = [one["torch.nn"] / one["recell"] for one in processes]
         row = against(f"{kind} {tuple(shape)}", "torch.nn", middle, at_least=bar)
-        yield row | {"ratios": f"{ratios[0]:.2f} - {ratios[-1]:.2f}"} | bounds(middle, training_operations(kind, shape), bar)
-
-
-def bounds(seconds: Mapping[str, float], operations: float, bar: float) -> Row:
-    """What no kernel of these products can pass, and the percentage of the peak that a promise asks of it."""
-    products, left = operations / seconds["peak"], seconds["torch.nn"] / bar - seconds["around"]
-    needs = round(100 * products / left) if left > 0 else "no time is left"
-    return {"around ms": 1e3 * seconds["around"], "bound": seconds["torch.nn"] / (products + seconds["around"]), "needs %": needs}
+        yield row | {"ratios": f"{ratios[0]:.2f} - {ratios[-1]:.2f}"} | bounds(middle, "torch.nn", training_operations(kind, shape), bar)
 
 
 def pairs(shape: Any, threads: int) -> dict[str, dict[str, float]]:

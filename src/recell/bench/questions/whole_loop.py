@@ -31,9 +31,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from recell.bench.native import clocked
-from recell.bench.questions.training import bounds
-from recell.bench.report import Row, against
+from recell.bench.native import around
+from recell.bench.report import Row, against, bounds
 from recell.bench.sides import CELLS
 from recell.bench.timing import Options, in_child, medians, peak, take_turns
 from recell.data.buckets import Buckets
@@ -64,7 +63,7 @@ def rows(options: Options) -> Iterator[Row]:
             middle = processes[PROCESSES // 2]
             row = against(f"{what}, {kind}{middle['source']}", "torch.nn", middle, at_least=bar)
             row |= {"ratios": f"{ratios[0]:.2f} - {ratios[-1]:.2f}", "RNN's share": f"{middle['share']:.0%}"}
-            yield row | bounds(middle, middle["operations"], bar)
+            yield row | bounds(middle, "torch.nn", middle["operations"], bar)
 
 
 def pair(what: str, kind: str, threads: int) -> dict[str, Any]:
@@ -73,8 +72,9 @@ def pair(what: str, kind: str, threads: int) -> dict[str, Any]:
     task, examples, source = TASKS[what](CELLS[kind])
     sides = {side: training_of(task, examples, kind if side == "torch.nn" else None) for side in ("recell", "torch.nn")}
     seconds = medians(take_turns({side: training.step for side, (training, _) in sides.items()}, rounds=6, settle=3, runs=20))
-    seconds |= {"share": share_of(*sides["torch.nn"]), "peak": peak(threads, 8)} | around(*sides["recell"])
-    return seconds | {"source": source}
+    ours, layers = sides["recell"]
+    bounding = {"around": around(ours.step), "operations": operations_of(ours, layers), "peak": peak(threads, 8)}
+    return seconds | bounding | {"share": share_of(*sides["torch.nn"]), "source": source}
 
 
 def training_of(task: Any, examples: Examples, kind: str | None) -> tuple[Training, list[Any]]:
@@ -137,25 +137,22 @@ def share_of(training: Training, layers: Sequence[Packed], steps: int = 60) -> f
     return min(taken / whole, 0.99)
 
 
-def around(training: Training, layers: Sequence[Recurrent], steps: int = 60) -> dict[str, float]:
-    """Of recell's step, medians: seconds outside its layers' native passes, and the operations of their products."""
-    operations, each, outside = 0.0, list[float](), list[float]()
+def operations_of(training: Training, layers: Sequence[Recurrent], steps: int = 60) -> float:
+    """Floating point operations of the layers' products in a step, the median: batches differ."""
+    taken = list[float]()
 
     def count(layer: Recurrent, given: tuple[Tensor], named: dict[str, Any], _: Any) -> None:
-        nonlocal operations
-        lengths, matrices = named.get("lengths"), [p for p in layer.parameters() if p.ndim == 2]
+        lengths, matrices = named.get("lengths"), [parameter for parameter in layer.parameters() if parameter.ndim == 2]
         valid = given[0].shape[:2].numel() if lengths is None else int(lengths.sum())
-        operations += 6.0 * valid * sum(matrix.numel() for matrix in matrices)  # forward and twice as much backward
+        taken[-1] += 6.0 * valid * sum(matrix.numel() for matrix in matrices)  # forward, and twice as many backward
 
     hooks = [layer.register_forward_hook(count, with_kwargs=True) for layer in layers]
-    with clocked() as native:
-        for _ in range(steps):
-            operations, native[:] = 0.0, []
-            outside.append(seconds_of(training.step) - sum(native))
-            each.append(operations)
+    for _ in range(steps):
+        taken.append(0.0)
+        training.step()
     for hook in hooks:
         hook.remove()
-    return {"around": statistics.median(outside), "operations": statistics.median(each)}
+    return statistics.median(taken)
 
 
 def alone(layer: Packed, x: Tensor, lengths: Tensor | None) -> Callable[[], object]:
