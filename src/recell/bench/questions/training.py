@@ -50,7 +50,8 @@ def measure(shape: Shape, promised: Sequence[float], threads: int, environment: 
         middle = processes[len(processes) // 2]
         ratios = [one["torch.nn"] / one["recell"] for one in processes]
         row = against(f"{kind} {tuple(shape)}", "torch.nn", middle, at_least=bar)
-        yield row | {"ratios": f"{ratios[0]:.2f} - {ratios[-1]:.2f}"} | bounds(middle, "torch.nn", training_operations(kind, shape), bar)
+        row |= {"ratios": f"{ratios[0]:.2f} - {ratios[-1]:.2f}"}
+        yield row | bounds(middle, "torch.nn", training_operations(kind, shape), bar)
 
 
 def pairs(shape: Any, threads: int) -> dict[str, dict[str, float]]:
