@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +19,6 @@ LAYERS = (
     "_version", "errors", "graph", "language", "cells", "compiler", "by_hand", "data", "decoding", "runtime",
     "nn", "training", "tasks", "worked", "explain", "bench", "cli",
 )  # fmt: skip
-# A method asks a later layer when it is called, never when it is imported. Each is explained in docs/layout.md.
-ASKED_LATER = {("recell.language.cell", "recell.compiler.planner")}
 DOOR = {"__init__", "__main__", "modifiers"}  # outside the order: the door names what lies anywhere inside
 # The one import downwards: what a cell keeps for its gradients is said by its plan, so `Cell.stash_floats` asks the compiler,
 # and inside the method alone: `import recell` and the tracing of a cell stay free of it.
@@ -90,8 +90,6 @@ def test_layers_import_only_from_layers_above() -> None:
     wrong = []
     for path, line, importer, imported in imports_inside():
         here, there = layer_of(importer), layer_of(imported)
-        if (importer, imported) in ASKED_LATER:
-            continue
         if there is None or there in DOOR:
             wrong.append(f"{where(path, line)} imports {imported}, the door; name the layer that it needs")
         elif LAYERS.index(there) > LAYERS.index(str(here)) and (importer, imported) not in DOWNWARDS:
@@ -101,8 +99,8 @@ def test_layers_import_only_from_layers_above() -> None:
 
 def test_exceptions_are_used_inside_functions_only() -> None:
     asked = {(importer, imported) for _, _, importer, imported in imports_inside()}
-    assert asked >= ASKED_LATER, f"no longer needed: {ASKED_LATER - asked}"
-    for importer, imported in ASKED_LATER:
+    assert asked >= DOWNWARDS, f"no longer needed: {DOWNWARDS - asked}"
+    for importer, imported in DOWNWARDS:
         found = run_fresh(f"import sys, {importer}; print({imported!r} in sys.modules)")
         assert found.strip() == "False", f"importing {importer} imports {imported}"
 
@@ -169,3 +167,11 @@ def test_version_is_said_once() -> None:
     version = run_fresh("import recell; print(recell.__version__)").strip()
     said = [path for path in source_files() if f'"{version}"' in path.read_text(encoding="utf-8")]
     assert [path.name for path in said] == ["_version.py"]
+
+
+def test_the_oldest_torch_that_is_asked_for_has_what_is_imported_of_it() -> None:
+    # `torch.nn.LinearCrossEntropyOptions` came with 2.13, and no earlier torch was ever tested.
+    root = SOURCE.parents[1]
+    asked = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]["torch"]
+    tested = re.search(r"^torch==(\d+\.\d+)", (root / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert tested and asked == [f"torch>={tested[1]}"]
