@@ -59,6 +59,43 @@ def test_without_torch_the_command_line_ends_with_one_line_and_2(way, words):
     assert shown.returncode == 2 and "needs torch" in shown.stderr and len(shown.stderr.splitlines()) == 1, shown.stderr
 
 
+TASKS = """
+import sys
+from pathlib import Path
+sys.modules |= dict.fromkeys(("seqeval", "sklearn", "tokenizers"))
+from recell.cli.run import run
+Path("a.conll").write_text("to O\\nrome B-city\\n\\n" * 30)
+Path("a.tsv").write_text("good\\ta fine film\\nbad\\ta dull film\\n" * 9)
+for words in (WORDS):
+    print("exit", run(words.split()), flush=True)
+"""
+
+
+def said_without_the_extra_tasks(folder, words: list[str]) -> tuple[list[str], list[str]]:
+    """The exit code of each command, and the lines on standard error."""
+    shown = run("-c", f"import os; os.chdir({str(folder)!r})\n" + TASKS.replace("WORDS", repr(words)))
+    codes = [line.removeprefix("exit ") for line in shown.stdout.splitlines() if line.startswith("exit ")]
+    return codes, shown.stderr.splitlines()
+
+
+def test_without_the_extra_tasks_a_task_says_before_training_what_to_install(tmp_path):
+    """At the validation after the first epoch would be too late."""
+    small = "--out {} --steps 2 --quiet --hidden-size 4"
+    words = [f"train tagger a.conll {small.format('a')}", f"train classifier a.tsv {small.format('b')} --set level=subwords"]
+    exits, lines = said_without_the_extra_tasks(tmp_path, words)
+    assert exits == ["2", "2"] and len(lines) == 2 and all("write pip install 'recell[tasks]'" in line for line in lines), lines
+    assert "needs seqeval;" in lines[0] and "level='subwords' needs tokenizers;" in lines[1]
+    assert not any(path.is_dir() for path in tmp_path.iterdir()), "the training had begun"
+
+
+def test_without_the_extra_tasks_what_needs_none_of_it_runs(tmp_path):
+    small = "--out {} --steps 2 --quiet --hidden-size 4"
+    words = [f"train tagger a.conll {small.format('a')} --set validation_fraction=0", "predict a a.conll", "evaluate a a.conll",
+             f"train classifier a.tsv {small.format('b')}", "predict b a.tsv", "evaluate b a.tsv --json"]  # fmt: skip
+    exits, lines = said_without_the_extra_tasks(tmp_path, words)
+    assert exits == ["0", "0", "2", "0", "0", "0"] and len(lines) == 1 and "recell[tasks]" in lines[0], (exits, lines)
+
+
 @pytest.mark.parametrize("call", [recell.accelerate, recell.verify], ids=["accelerate", "verify"])
 def test_what_is_no_model_or_cell_is_refused_by_name(call):
     with pytest.raises(recell.RecellError, match="came int; write"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recell import cells
 from recell._version import __version__
-from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError, lacks_torch, unknown
+from recell.errors import CellError, DataError, ModelError, RecellError, ShapeError, needing, unknown
 from recell.language import functions as _functions
 from recell.language.cell import Cell, cell
 from recell.language.functions import (
@@ -55,16 +55,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    try:
+    with needing(f"recell.{name}", "torch", extra="torch", instead="recell.runtime.load, which runs a saved model without it"):
         if name in _LAZY:
             return getattr(importlib.import_module(_LAZY[name]), name)
         if name in _MODULES and importlib.util.find_spec(f"recell.{name}") is not None:
             return importlib.import_module(f"recell.{name}")
-    except ImportError as error:
-        if not lacks_torch(error):
-            raise
-        raise RecellError(f"recell.{name} needs torch; came none installed; write pip install 'recell[torch]', "
-                          "or recell.runtime.load, which runs a saved model without it") from None
     if name.startswith("__"):
         raise AttributeError(f"module 'recell' has no attribute {name!r}")
     raise AttributeError(f"module 'recell': {unknown('attribute', name, {*__all__, *_LAZY, *_MODULES} - {'__version__'})}")

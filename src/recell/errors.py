@@ -6,9 +6,12 @@ exits with 2.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+
+_NAMES = {"sklearn": "scikit-learn"}  # packages that are installed under another name than they are imported by
 
 
 class RecellError(Exception):
@@ -67,9 +70,31 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> str:
     return message(f"there is no {kind} of this name", came=repr(name), write=" or ".join(offered) or None)
 
 
-def lacks_torch(error: ImportError) -> bool:
-    """Whether torch is what could not be imported. A finder that refuses it, as a sandbox's may, gives its error no name."""
-    return error.name == "torch" or (error.name is None and sys.modules.get("torch") is None)
+def missing(what: str, package: str, extra: str, *, instead: str | None = None) -> RecellError:
+    """The error for a package of an extra that is not installed; `instead` is what else can be done.
+
+    >>> print(missing("a picture", "matplotlib", "explain"))
+    a picture needs matplotlib; came none installed; write pip install 'recell[explain]'
+    """
+    write = f"pip install 'recell[{extra}]'" + (f", or {instead}" if instead else "")
+    return RecellError(message(f"{what} needs {_NAMES.get(package, package)}", came="none installed", write=write))
+
+
+@contextlib.contextmanager
+def needing(what: str, *packages: str, extra: str, instead: str | None = None) -> Generator[None]:
+    """Around an import: where one of an extra's `packages` is what could not be imported, the RecellError of `missing`."""
+    try:
+        yield
+    except ImportError as error:
+        lacking = [package for package in packages if _lacks(package, error)]
+        if not lacking:
+            raise
+        raise missing(what, lacking[0], extra, instead=instead) from None
+
+
+def _lacks(package: str, error: ImportError) -> bool:
+    """Whether a package is what could not be imported. A finder that refuses it, as a sandbox's may, gives its error no name."""
+    return (error.name or "").partition(".")[0] == package or (error.name is None and sys.modules.get(package) is None)
 
 
 def _plain(name: str) -> str:

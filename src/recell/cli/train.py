@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recell.cli.own_cell import find_cell
-from recell.errors import ModelError, RecellError, ShapeError, message
+from recell.errors import ModelError, RecellError, ShapeError, message, missing
 
 _SIZES = re.compile(r"write sizes=(\{[^}]*\})")
 
@@ -68,7 +68,7 @@ def need_torch(what: str) -> None:
     except ImportError:  # refused by a finder
         found = None
     if found is None:
-        raise RecellError(f"{what} needs torch: pip install 'recell[torch]'")
+        raise missing(what, "torch", "torch")
 
 
 def parsed_settings(settings: list[str]) -> dict[str, Any]:

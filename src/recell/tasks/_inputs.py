@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from recell.data.labelled import Labelled
 from recell.data.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary, checked_level, tokenize
-from recell.errors import DataError, ModelError, message
+from recell.errors import DataError, ModelError, message, needing
 from recell.tasks._scales import scale_in, scale_of, scaled
 
 Batch = dict[str, Tensor]
@@ -216,8 +217,9 @@ def _check_channels(example: Labelled, channels: int) -> None:
 
 def _learnt_tokenizer(texts: Iterable[str], vocabulary_size: int, minimum_count: int) -> Any:
     """Byte-pair merges; the first four entries are those of every Vocabulary."""
-    import tokenizers
-    from tokenizers import models, pre_tokenizers, trainers
+    with _needing_tokenizers():
+        import tokenizers
+        from tokenizers import models, pre_tokenizers, trainers
 
     tokenizer = tokenizers.Tokenizer(models.BPE(unk_token=SPECIAL[UNKNOWN]))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -227,8 +229,13 @@ def _learnt_tokenizer(texts: Iterable[str], vocabulary_size: int, minimum_count:
     return tokenizer
 
 
+def _needing_tokenizers() -> AbstractContextManager[None]:
+    return needing("level='subwords'", "tokenizers", extra="tasks", instead="level='words'")
+
+
 def _tokenizer_of(content: Mapping[str, Any]) -> Any:
-    import tokenizers
+    with _needing_tokenizers():
+        import tokenizers
 
     try:
         return tokenizers.Tokenizer.from_str(json.dumps(content))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recell.errors import needing
+
 BINS = 15
 _LEAST = 1e-7  # a probability of 0 would make the log loss infinite; float32 keeps no more than this beside 1
 
@@ -69,7 +71,8 @@ def _gaps(confidence: NDArray[Any], right: NDArray[Any], bins: int) -> NDArray[n
 
 def report(truth: NDArray[Any], chosen: NDArray[Any], names: Sequence[str]) -> str:
     """Precision, recall and F1 by class; below, where each example has one class, how often each was taken for each."""
-    from sklearn.metrics import classification_report
+    with needing("a report by class", "sklearn", extra="tasks"):
+        from sklearn.metrics import classification_report
 
     no: Any = 0
     numbers = list(range(len(names)))

@@ -145,6 +145,9 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
     def _build(self, cell: Cell, codec: Codec[Example, Item]) -> SequenceNetwork:
         """A network with fresh weights."""
 
+    def _check_measurable(self, codec: Codec[Example, Item]) -> None:
+        """RecellError where a package is missing that the figures need: asked before a training that is validated."""
+
     @abstractmethod
     def _counts(self, codec: Codec[Example, Item], examples: Sequence[Example], answers: Sequence[Answer]) -> Mapping[str, Any]:
         """What the figures are made of: sums over examples of their answers (in the network's numbers) beside the truth, numbers
@@ -181,6 +184,8 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         items: Source[Item] = Encoded(examples, codec)
         if isinstance(examples, Sequence):
             items = list(items)
+        if len(held):
+            self._check_measurable(codec)
         self._best_by = self._main_figure(codec)
         buckets = Buckets(items, codec.length, batch_size=self.batch_size, seed=self.seed)
         held_items = (codec.encode(example, labelled=True) for example in held)

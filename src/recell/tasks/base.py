@@ -19,7 +19,7 @@ from typing import Any, Self, cast
 import recell.tasks
 from recell.data.text import read_text
 from recell.decoding import Sampling
-from recell.errors import ModelError, RecellError, lacks_torch, message, unknown
+from recell.errors import ModelError, RecellError, message, needing, unknown
 from recell.language.cell import Cell
 from recell.runtime.saved import CONFIG, SavedModel, read_saved, write_saved
 
@@ -176,13 +176,8 @@ def load(folder: str | Path) -> Task:
 
 
 def _load(stem: str) -> type[Task]:
-    try:
+    with needing(f"the task {stem}", "torch", extra="torch", instead="recell.runtime.load, which runs a saved model without it"):
         module = importlib.import_module(f"{recell.tasks.__name__}.{stem}")
-    except ImportError as error:
-        if not lacks_torch(error):
-            raise
-        raise RecellError(f"the task {stem} needs torch; came none installed; write pip install 'recell[torch]', "
-                          "or recell.runtime.load, which runs a saved model without it") from None
     wanted = stem.replace("_", "")
     for value in vars(module).values():
         if inspect.isclass(value) and issubclass(value, Task) and value.__name__.casefold() == wanted:

@@ -21,7 +21,7 @@ from recell.tasks import _scores
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import SequenceTask, Source
-from recell.tasks._spans import span_report, strict_spans
+from recell.tasks._spans import check_measurable, span_report, strict_spans
 from recell.tasks._tags import Answer, Item, Spoken, TagCodec, TagNetwork
 from recell.tasks._words import WordOptions
 
@@ -179,6 +179,10 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
 
     def _main_figure(self, codec: Any) -> str:
         return "slot_f1" if codec.scheme == "bioes" else "tag_accuracy"
+
+    def _check_measurable(self, codec: Any) -> None:
+        if codec.scheme == "bioes":
+            check_measurable()
 
     def _counts(self, codec: Any, examples: Sequence[Sentence], answers: Sequence[Answer]) -> dict[str, Any]:
         """Words, tags, sentences and intents that are right, and spans by seqeval's rule."""

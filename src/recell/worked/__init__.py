@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recell.errors import DataError, RecellError, lacks_torch, message, unknown
+from recell.errors import DataError, message, needing, unknown
 from recell.worked import examples
 from recell.worked.table import Table, Worked
 
@@ -55,14 +55,8 @@ def picture(name: str, path: str | Path) -> Path:
 
 
 def _module(name: str) -> ModuleType:
-    try:
+    with needing(f"the worked example {name}", "torch", extra="torch"):
         return importlib.import_module(f"{examples.__name__}.{_known(name)}")
-    except ImportError as error:
-        if not lacks_torch(error):
-            raise
-        raise RecellError(
-            message(f"the worked example {name} needs torch", came="none installed", write="pip install 'recell[torch]'")
-        ) from None
 
 
 def _known(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recell.errors import DataError, RecellError, message
+from recell.errors import DataError, message, needing
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -25,10 +25,6 @@ def save(draw: Callable[[Any], None], path: Path) -> Path:
 
 
 def _figure() -> Any:
-    try:
+    with needing("a picture", "matplotlib", extra="explain"):
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise RecellError("a picture needs matplotlib; came none installed; write pip install 'recell[explain]'") from None
     return Figure(figsize=(8, 5), dpi=120, layout="constrained")
