@@ -20,9 +20,9 @@ def written(folder: Path, text: str) -> Path:
 def test_series_of_different_lengths_come_with_their_classes(tmp_path) -> None:
     path = written(tmp_path, HEADER + "1,2.5,-3:4,5,6:a\n7e-1:8:b\n")
     (first, x, a), (second, y, b) = read_series(path)
-    np.testing.assert_array_equal(x, np.float32([[1, 4], [2.5, 5], [-3, 6]]))
-    np.testing.assert_array_equal(y, np.float32([[0.7, 8]]))
-    assert (first, second, a, b) == (6, 7, "a", "b") and x.dtype == np.float32
+    np.testing.assert_array_equal(x, np.float64([[1, 4], [2.5, 5], [-3, 6]]))
+    np.testing.assert_array_equal(y, np.float64([[0.7, 8]]))
+    assert (first, second, a, b) == (6, 7, "a", "b") and x.dtype == np.float64
 
 
 def test_a_file_without_classes(tmp_path) -> None:

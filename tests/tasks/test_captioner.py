@@ -54,7 +54,7 @@ def log_probability(task: Captioner, value: np.ndarray, text: str, *, written: b
     network, codec = task._decoder()
     network.eval()
     with torch.no_grad():
-        scaled = torch.from_numpy(((value.astype(np.float32) - codec.mean) / codec.deviation)[None])
+        scaled = torch.from_numpy(((value - codec.mean) / codec.deviation).astype(np.float32)[None])
         memory, before, total = network.begin(scaled), START, 0.0
         for symbol in [*codec.vocabulary.encode(text).tolist(), END]:
             scores, memory = network.step(torch.tensor([before]), memory)

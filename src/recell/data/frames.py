@@ -14,7 +14,6 @@ from recell.data.numbers import check_finite
 from recell.data.text import json_of, read_lines
 from recell.errors import DataError, message
 
-Values = NDArray[np.float32]
 _FORM = '{"steps": [[39, 51], [41]]} or {"frames": [[0.5, 1.2], [0.4, 1.3]]}'
 
 
@@ -22,7 +21,7 @@ _FORM = '{"steps": [[39, 51], [41]]} or {"frames": [[0.5, 1.2], [0.4, 1.3]]}'
 class Sequence:
     """The frames (T, C) of one piece or recording."""
 
-    frames: Values
+    frames: NDArray[Any]
     where: str  # for errors: file and line, or the number in a list
 
 
@@ -100,4 +99,4 @@ def _checked(row: Any, where: str) -> Sequence:
         came = f"the shape {frames.shape}" if frames.dtype.kind in "fiub" else f"{row!r:.40}"
         raise DataError(message(f"{where} is no sequence of frames (T, C)", came=came, write="an array of two dimensions"))
     check_finite(frames, where, step="step")
-    return Sequence(frames.astype(np.float32), where)
+    return Sequence(frames, where)

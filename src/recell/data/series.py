@@ -16,7 +16,7 @@ from recell.data.numbers import check_finite
 from recell.data.text import read_lines
 from recell.errors import DataError, message, unknown
 
-Series = NDArray[np.float32]
+Series = NDArray[np.float64]
 
 
 def read_series(path: str | Path) -> Iterator[tuple[int, Series, str | None]]:
@@ -87,4 +87,4 @@ def _channel(text: str, where: str) -> Series:
         said = f"{where} holds what is no number"
         raise DataError(message(said, came=f"{text!r:.40}", write="numbers apart by commas")) from None
     check_finite(read, where)
-    return read.astype(np.float32)
+    return read

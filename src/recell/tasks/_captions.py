@@ -23,7 +23,7 @@ from recell.nn.losses import linear_cross_entropy
 from recell.runtime.network import layer_sizes
 from recell.tasks._encoders import encoder_for
 from recell.tasks._layers import Layers
-from recell.tasks._scales import scale_of, scaled
+from recell.tasks._scales import Means, Moments, Values, reduced, scaled
 from recell.tasks._sequence import Batch, SequenceNetwork, Source
 from recell.training import Loss
 
@@ -46,29 +46,28 @@ class CaptionCodec:
 
     unit = "symbols"
 
-    def __init__(self, vocabulary: Vocabulary, shape: tuple[int, ...], mean: NDArray[np.float32],
-                 deviation: NDArray[np.float32], longest: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, shape: tuple[int, ...], mean: Means, deviation: Values,
+                 longest: int) -> None:
         self.vocabulary, self.shape, self.mean, self.deviation = vocabulary, shape, mean, deviation
         self.longest = longest
 
     @classmethod
     def learn(cls, examples: Source[Captioned], *, level: Level, minimum_count: int) -> CaptionCodec:
         """Vocabulary, shape and scale of the training examples."""
-        shape, count, total, squares = None, 0, np.zeros(()), np.zeros(())
+        shape, moments = None, Moments()
         for example in examples:
             shape = shape or example.value.shape
             _check_shape(example, shape)
-            value = example.value.astype(np.float64)
-            count, total, squares = count + 1, total + value, squares + value**2
+            moments.add(example.value[None])
         assert shape is not None
-        mean, square = (part.mean() if len(shape) == 2 else part for part in (total / count, squares / count))
+        mean, deviation = (moments.pooled() if len(shape) == 2 else moments).scale()
         cut = (tokenize(example.text or "", level) for example in examples)
         vocabulary = Vocabulary.of_tokens((symbol for row in cut for symbol in row), level=level, minimum_count=minimum_count)
         if not vocabulary.symbols:
             said = f"no symbol of the captions occurs {minimum_count} times, so none could be written"
             raise DataError(message(said, write="a smaller minimum_count"))
         longest = max(len(tokenize(example.text or "", level)) for example in examples)
-        return cls(vocabulary, shape, *scale_of(mean, square), longest)
+        return cls(vocabulary, shape, mean, deviation, longest)
 
     def encode(self, example: Captioned, *, labelled: bool) -> Item:
         _check_shape(example, self.shape)
@@ -86,7 +85,7 @@ class CaptionCodec:
         return len(item.tokens)
 
     def batch(self, items: Sequence[Item]) -> Batch:
-        values = (np.stack([item.value for item in items]).astype(np.float32) - self.mean) / self.deviation
+        values = reduced(np.stack([item.value for item in items]), self.mean, self.deviation)
         inputs = np.full((1 + max(len(item.tokens) for item in items), len(items)), PADDING, np.int64)
         targets = np.full_like(inputs, IGNORED)
         for n, item in enumerate(items):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recell.tasks._frames import FrameCodec, Values, in_units
 from recell.tasks._scores import aligned, scores_of
 
-Pair = tuple[Values, Values]  # of one sequence: what the network said of frames (T, outputs), and the frames (T, C)
+Pair = tuple[Values, NDArray[Any]]  # of one sequence: what the network said of frames (T, outputs), and the frames (T, C)
 
 
 def counts(codec: FrameCodec, pairs: Iterable[Pair]) -> dict[str, Any]:
@@ -39,14 +39,14 @@ def report(kind: str, counts: Mapping[str, Any]) -> str:
     return _by_key(counts) if kind == "binary" else _by_feature(counts)
 
 
-def _of_keys(codec: FrameCodec, said: Values, truth: Values) -> dict[str, Any]:
+def _of_keys(codec: FrameCodec, said: Values, truth: NDArray[Any]) -> dict[str, Any]:
     sounds, foretold = truth > 0, said > 0
     nats = np.logaddexp(0, np.where(sounds, -said, said), dtype=np.float64)
     return {"steps": len(truth), "nats": nats.sum(0), "both": (sounds & foretold).sum(0), "sounds": sounds.sum(0),
             "said": foretold.sum(0)}  # fmt: skip
 
 
-def _of_features(codec: FrameCodec, said: Values, truth: Values) -> dict[str, Any]:
+def _of_features(codec: FrameCodec, said: Values, truth: NDArray[Any]) -> dict[str, Any]:
     mean, deviation = in_units(codec, said)
     away, level = truth.astype(np.float64) - mean, truth.astype(np.float64) - codec.mean  # a mean far from 0 costs no digits
     nats = (away / deviation) ** 2 / 2 + np.log(deviation * math.sqrt(2 * math.pi))

@@ -18,7 +18,7 @@ from recell.errors import DataError, message
 from recell.language.cell import Cell
 from recell.nn.dropout import Dropout
 from recell.tasks._layers import Layers
-from recell.tasks._scales import scale_of, scaled
+from recell.tasks._scales import Means, Moments, reduced, scaled
 from recell.tasks._sequence import Batch, SequenceNetwork, Source, placed
 from recell.training import Loss
 
@@ -42,7 +42,7 @@ class FrameCodec:
 
     unit = "steps"
 
-    def __init__(self, kind: str, mean: Values, deviation: Values, rates: Values | None = None) -> None:
+    def __init__(self, kind: str, mean: Means, deviation: Values, rates: Values | None = None) -> None:
         self.kind, self.mean, self.deviation, self.width = kind, mean, deviation, len(mean)
         self.rates = rates
 
@@ -50,18 +50,16 @@ class FrameCodec:
     def learn(cls, kind: str, pieces: Source[Piece]) -> FrameCodec:
         """The width, and for real frames the scale, of the training frames."""
         width = next(iter(pieces)).frames.shape[1]
-        codec = cls(kind, np.zeros(width, np.float32), np.ones(width, np.float32))
-        count, total, squares = 0, np.zeros(width), np.zeros(width)
+        codec, moments = cls(kind, np.zeros(width), np.ones(width, np.float32)), Moments()
         for piece in pieces:
-            steps = codec.checked(piece).astype(np.float64)
-            count, total, squares = count + len(steps), total + steps.sum(0), squares + (steps**2).sum(0)
-        mean, square = total / count, squares / count
+            moments.add(codec.checked(piece))
         if kind == "binary":
-            codec.rates = ((total + 0.5) / (count + 1)).astype(np.float32)  # none is 0 or 1
+            active = np.rint(moments.mean * moments.count)
+            codec.rates = ((active + 0.5) / (moments.count + 1)).astype(np.float32)  # none is 0 or 1
             return codec
-        return cls(kind, *scale_of(mean, square))
+        return cls(kind, *moments.scale())
 
-    def checked(self, piece: Piece) -> Values:
+    def checked(self, piece: Piece) -> NDArray[Any]:
         """Its frames; DataError where they are not of this width and kind."""
         if piece.frames.shape[1] != self.width:
             came = f"{piece.frames.shape[1]} values in each"
@@ -159,8 +157,9 @@ def in_units(codec: FrameCodec, said: Values) -> tuple[NDArray[np.float64], NDAr
     return mean * scale + codec.mean, np.asarray(np.exp(log_deviation) * scale)
 
 
-def drawn(network: FrameNetwork, codec: FrameCodec, prompt: Item, length: int, rng: np.random.Generator) -> Iterator[Values]:
-    """Frames that follow the prompt, each drawn given all before it."""
+def drawn(network: FrameNetwork, codec: FrameCodec, prompt: Item, length: int,
+          rng: np.random.Generator) -> Iterator[NDArray[Any]]:  # fmt: skip
+    """Frames that follow the prompt, each drawn given all before it; real ones in the data's units, and in float64."""
     frames, state = codec.batch([prompt])["frames"], None
     for _ in range(length):
         said, state = network.foretold(placed({"frames": frames}, network)["frames"], state)
@@ -169,6 +168,6 @@ def drawn(network: FrameNetwork, codec: FrameCodec, prompt: Item, length: int, r
             frame = (rng.random(codec.width) < 1 / (1 + np.exp(-last, dtype=np.float64))).astype(np.float32)
         else:
             mean, deviation = in_units(codec, last)
-            frame = rng.normal(mean, deviation).astype(np.float32)
+            frame = rng.normal(mean, deviation)
         yield frame
-        frames = torch.from_numpy((frame - codec.mean) / codec.deviation)[None, None]
+        frames = torch.from_numpy(reduced(frame, codec.mean, codec.deviation))[None, None]

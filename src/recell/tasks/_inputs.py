@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from recell.data.labelled import Labelled
 from recell.data.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary, checked_level, tokenize
 from recell.errors import DataError, ModelError, message, needing
-from recell.tasks._scales import scale_in, scale_of, scaled
+from recell.tasks._scales import Means, Moments, Values, scale_in, scaled
 
 Batch = dict[str, Tensor]
 Numbers = NDArray[Any]  # tokens (T,) or steps (T, C)
@@ -141,25 +141,21 @@ class SeriesReader:
     training is divided by 1.
     """
 
-    def __init__(self, mean: NDArray[np.float32], deviation: NDArray[np.float32]) -> None:
+    def __init__(self, mean: Means, deviation: Values) -> None:
         self.mean, self.deviation, self.channels = mean, deviation, len(mean)
 
     @classmethod
     def learn(cls, examples: Iterable[Labelled], *, scale: str) -> SeriesReader:
         """Mean and deviation of the training series; DataError where their number of channels changes."""
-        count, total, squares = 0, np.zeros(0), np.zeros(0)
+        moments, channels = Moments(), None
         for example in examples:
-            steps = np.asarray(example.value, np.float64)
-            if not count:
-                total, squares = np.zeros(steps.shape[1]), np.zeros(steps.shape[1])
-            _check_channels(example, len(total))
-            count, total, squares = count + len(steps), total + steps.sum(0), squares + (steps**2).sum(0)
-        mean, square = total / count, squares / count
-        if scale != "channels":
-            mean, square = (np.full_like(part, part.mean()) for part in (mean, square))
-        if scale == "none":
-            return cls(np.zeros(len(mean), np.float32), np.ones(len(mean), np.float32))
-        return cls(*scale_of(mean, square))
+            channels = np.shape(example.value)[1] if channels is None else channels
+            _check_channels(example, channels)
+            moments.add(np.asarray(example.value))
+        if scale == "channels":
+            return cls(*moments.scale())
+        mean, deviation = moments.pooled().scale() if scale == "all" else (np.zeros(()), np.ones((), np.float32))
+        return cls(np.full(moments.mean.shape, mean), np.full(moments.mean.shape, deviation))
 
     def encode(self, example: Labelled) -> Numbers:
         if isinstance(example.value, str):

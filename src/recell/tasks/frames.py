@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recell.data.buckets import in_windows
 from recell.data.drawing import generator_of
@@ -77,8 +78,9 @@ class Frames(SequenceTask[Piece, Item]):
         self.backend = backend
         self.stream = stream
 
-    def generate(self, prompt: Any, length: int, *, seed: int | np.random.Generator | None = None) -> Values:
-        """``length`` frames (length, C) that follow the frames of ``prompt`` (T, C); the same seed draws the same ones."""
+    def generate(self, prompt: Any, length: int, *, seed: int | np.random.Generator | None = None) -> NDArray[Any]:
+        """``length`` frames (length, C), real ones in float64, that follow the frames of ``prompt`` (T, C); the same seed draws
+        the same ones."""
         network, codec = self._fitted()
         assert isinstance(network, FrameNetwork) and isinstance(codec, FrameCodec)
         [piece] = sequences_of([prompt])
@@ -87,7 +89,7 @@ class Frames(SequenceTask[Piece, Item]):
         network.eval()
         with self._thread_count(), torch.no_grad():
             found = list(drawn(network, codec, codec.encode(piece, labelled=False), length, generator_of(seed)))
-        return np.array(found, np.float32).reshape(length, codec.width)
+        return np.array(found, np.float32 if codec.kind == "binary" else np.float64).reshape(length, codec.width)
 
     def predict_proba(self, data: Any) -> list[Values]:
         """Of each sequence, (T, C): in row t, the probability of each key in the frame that follows the first t + 1 frames. The
@@ -96,14 +98,13 @@ class Frames(SequenceTask[Piece, Item]):
             raise RecellError(message("real frames have no probabilities", came="values='real'", write="predict_normal(data)"))
         return [probabilities(said) for said in self._said(data)]
 
-    def predict_normal(self, data: Any) -> list[tuple[Values, Values]]:
+    def predict_normal(self, data: Any) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Of each sequence, (T, C) twice: in row t, mean and deviation of each feature in the frame that follows the first t + 1
         frames, in the data's units. RecellError for binary frames: `predict_proba`."""
         if self.values != "real":
             raise RecellError(message("keys have probabilities", came="values='binary'", write="predict_proba(data)"))
         codec = self._codec()
-        parts = (in_units(codec, said) for said in self._said(data))
-        return [(mean.astype(np.float32), deviation.astype(np.float32)) for mean, deviation in parts]
+        return [in_units(codec, said) for said in self._said(data)]
 
     def report(self, data: Any, labels: Any = None) -> str:
         """Of each key precision, recall, F1 and nats, of each feature nats and errors (`_frame_scores.report`)."""
@@ -183,10 +184,10 @@ class Frames(SequenceTask[Piece, Item]):
         """Nats per foretold frame; frame accuracy, or the root mean square error."""
         return _frame_scores.figures_of(codec.kind, counts)
 
-    def _readable(self, codec: Any, example: Piece, answer: Values) -> Values:
+    def _readable(self, codec: Any, example: Piece, answer: Values) -> NDArray[Any]:
         """The frame expected after the last, (C,): probabilities, or the mean."""
         last = answer[-1]
-        return probabilities(last) if codec.kind == "binary" else in_units(codec, last)[0].astype(np.float32)
+        return probabilities(last) if codec.kind == "binary" else in_units(codec, last)[0]
 
     def _shown(self, example: Piece) -> str:
         return example.where
