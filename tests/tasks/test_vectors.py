@@ -88,6 +88,19 @@ def test_vectors_are_of_words(tmp_path: Path) -> None:
         read_vectors(tmp_path / "odd.txt", ["rome"], 5, "word_size")
 
 
+@pytest.mark.parametrize("first", [". . . 1 2 3\nrome 4 5 6\n", "rome 4 5 6\n. . . 1 2 3\n", "2 3\n. . . 1 2 3 \nrome 4 5 6\n"])
+def test_words_with_spaces_are_those_of_the_largest_glove(first: str, tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text(first + "at 4you 7 8 9\nroute 66 1 1 1\n")
+    found = read_vectors(path, [". . .", "rome", "at 4you", "route 66"], 3, "word_size")
+    assert {word: vector.tolist() for word, vector in found.items()} == {
+        ". . .": [1, 2, 3], "rome": [4, 5, 6], "at 4you": [7, 8, 9], "route 66": [1, 1, 1]}  # fmt: skip
+    for wrong, length in (("rome 1 2 3 4 5\n", 5), (". . . 1 2 3 4\n", 4), (". . . 1 2\n", 2), ("rome 1 2\n", 2)):
+        path.write_text(wrong)
+        with pytest.raises(DataError, match=rf"line 1 has a vector of {length} numbers, and the words have 3; write w.*={length}"):
+            read_vectors(path, ["rome"], 3, "word_size")
+
+
 def test_the_command_line_takes_them(tmp_path: Path) -> None:
     path, vectors = written(tmp_path)
     (tmp_path / "data.tsv").write_text("".join(f"{label}\t{text}\n" for text, label in zip(TEXTS, "abba" * 3, strict=True)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,25 +44,43 @@ def put_vectors(embedding: nn.Embedding, vocabulary: Vocabulary, vectors: Vector
 def read_vectors(path: str | Path, words: Iterable[str], size: int, option: str) -> dict[str, NDArray[np.float32]]:
     """The vectors of `words` in a text file, `word number number ...` a line (GloVe's form, or word2vec's with its first line).
 
-    Raises DataError naming the line where a vector has not `size` numbers; `option` is the option that says the size.
+    The last `size` numbers of a line are the vector, what stands before them the word: GloVe's largest file has words with
+    spaces in them, `. . .`. Raises DataError naming the line where there are fewer; and where there are more numbers and no line
+    before has shown that vectors are of this length. `option` is the option that says the size.
     """
-    wanted, found = set(words), dict[str, NDArray[np.float32]]()
+    wanted, found, proven = set(words), dict[str, NDArray[np.float32]](), False
     try:
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
-                word, *values = line.rstrip().split(" ")
-                if number == 1 and len(values) == 1:
+                parts = line.rstrip().split(" ")
+                if number == 1 and len(parts) == 2:
+                    proven = parts[1] == str(size)
                     continue  # word2vec: how many, and how long
-                if len(values) != size:
-                    said = f"{path}, line {number} has a vector of {len(values)} numbers, and the words have {size}"
-                    raise DataError(message(said, write=f"{option}={len(values)}"))
-                if word in wanted:
-                    found[word] = _numbers(values, f"{path}, line {number}")
+                length = len(parts) - 1 if len(parts) <= size + 1 else size if proven else _last_numbers(parts)
+                if length != size:
+                    said = f"{path}, line {number} has a vector of {length} numbers, and the words have {size}"
+                    raise DataError(message(said, write=f"{option}={length}"))
+                proven = True
+                if (word := " ".join(parts[:-size])) in wanted:
+                    found[word] = _numbers(parts[-size:], f"{path}, line {number}")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no file of word vectors: {error}".split("\n")[0]) from None
     return found
+
+
+def _last_numbers(parts: Sequence[str]) -> int:
+    """How many numbers a line ends in, its first part aside: that is of the word."""
+    return sum(1 for _ in itertools.takewhile(_is_number, reversed(parts[1:])))
+
+
+def _is_number(part: str) -> bool:
+    try:
+        float(part)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(values: list[str], where: str) -> NDArray[np.float32]:
