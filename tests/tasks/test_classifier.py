@@ -243,8 +243,12 @@ def test_options_that_cannot_be(options: dict[str, Any]) -> None:
 
 
 def test_a_cell_that_brings_its_output_layer() -> None:
-    task = Classifier(**{**SMALL, "cell": "Jordan", "pooling": "mean"}, bidirectional=False).fit(*series(200), progress=False)
-    assert task.evaluate(*series(60, seed=1))["accuracy"] > 0.9
+    task = Classifier(**{**SMALL, "cell": "Jordan", "pooling": "mean", "dropout": 0.9}, bidirectional=False).fit(*series(200), progress=False)
+    assert task.evaluate(*series(60, seed=1))["accuracy"] > 0.98
+    network, codec = task.network_, task.codec_
+    batch = codec.batch([codec.encode(example, labelled=True) for example in task._labelled(*series(20))])
+    learning = network.train().scores(batch)
+    assert torch.equal(learning, network.eval().scores(batch))  # what it brings are scores: nothing drops them
 
 
 def test_a_seed_is_a_training_and_resumed_it_ends_with_the_very_bits(tmp_path, monkeypatch) -> None:

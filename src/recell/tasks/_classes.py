@@ -90,7 +90,8 @@ class ClassNetwork(SequenceNetwork):
         self.several, self.smoothing = codec.several, label_smoothing
         self.recurrent = layers.make(cell, self.features.width, classes, reads=self.features.reads)
         read = self.recurrent.output_size
-        self.pooling, self.dropout = Pooling(pooling, read, 1 + layers.bidirectional), Dropout(layers.dropout)
+        self.pooling = Pooling(pooling, read, 1 + layers.bidirectional)
+        self.dropout = Dropout(0.0 if cell.brings_output else layers.dropout)  # of scores nothing drops
         self.output = nn.Identity() if cell.brings_output else nn.Linear(read, classes)
         self.register_buffer("weights", weights, persistent=False)
 

@@ -148,7 +148,8 @@ class TagNetwork(SequenceNetwork):
 
     def __init__(self, cell: Cell, codec: TagCodec, features: WordFeatures | None, layers: Layers, *, crf: bool) -> None:
         super().__init__()
-        self.features, self.dropout = features, Dropout(layers.dropout)
+        self.features = features
+        self.dropout = Dropout(0.0 if cell.brings_output else layers.dropout)  # of scores nothing drops
         width = codec.features if features is None else features.width
         self.recurrent = layers.make(cell, width, len(codec.tags), reads="features of a frame" if features is None else WIDTHS)
         read = self.recurrent.output_size
