@@ -243,7 +243,8 @@ def test_options_that_cannot_be(options: dict[str, Any]) -> None:
 
 
 def test_a_cell_that_brings_its_output_layer() -> None:
-    task = Classifier(**{**SMALL, "cell": "Jordan", "pooling": "mean", "dropout": 0.9}, bidirectional=False).fit(*series(200), progress=False)
+    options = {**SMALL, "cell": "Jordan", "pooling": "mean", "dropout": 0.9}
+    task: Any = Classifier(**options, bidirectional=False).fit(*series(200), progress=False)
     assert task.evaluate(*series(60, seed=1))["accuracy"] > 0.98
     network, codec = task.network_, task.codec_
     batch = codec.batch([codec.encode(example, labelled=True) for example in task._labelled(*series(20))])

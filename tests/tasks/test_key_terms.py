@@ -17,7 +17,7 @@ from recell.errors import DataError, ModelError, RecellError
 from recell.nn.crf import CRF
 from recell.tasks import KeyTerms, _sequence
 from recell.tasks._documents import parted
-from recell.tasks._terms import counts, f1_at, figures, likely
+from recell.tasks._terms import counts, f1_at, figures, likely, table
 
 SMALL: dict[str, Any] = {"hidden_size": 12, "word_size": 10, "character_size": 4, "shape_size": 3, "dropout": 0.1, "threads": 1,
                          "batch_size": 8, "epochs": 8, "learning_rate": 0.02, "unknown_rate": 0.1}  # fmt: skip
@@ -148,7 +148,17 @@ def test_f1_at_k_is_of_distinct_strings_in_lower_case() -> None:
     trees, again, oaks, elms = (0, 10, "A"), (12, 23, "A"), (25, 29, "A"), (31, 35, "A")
     assert f1_at(2, document, {again, oaks}, [trees, again, oaks, elms]) == 1
     assert f1_at(1, document, {again, oaks}, [trees, again, oaks, elms]) == pytest.approx(2 / 3)
-    assert f1_at(3, document, set(), []) == 1 and f1_at(3, document, {oaks}, []) == 0
+    assert f1_at(3, document, set(), []) == 0 and f1_at(3, document, {oaks}, []) == 0
+
+
+def test_a_text_without_terms_where_none_is_found_is_left_out_of_the_means() -> None:
+    oaks = (0, 4, "A")
+    documents = documents_of([("oaks", [oaks]), ("elms", []), ("ashes", []), ("none", [])])
+    got = figures(counts(documents, [{oaks}, set(), set(), set()], [[oaks], [(0, 4, "A")], [], []]))
+    assert got["f1_at_5"] == got["f1_at_10"] == 0.5 and got["boundary_f1"] == pytest.approx(2 / 3)
+    assert set(figures(counts(documents[1:], [set()] * 3, [[]] * 3)).values()) == {0.0}
+    rows = [line.split() for line in table({("A", "there"): 1}, ["A", "B"]).splitlines()]
+    assert rows[1:] == [["A", "0.0000", "0.0000", "0.0000", "1"], ["B", "-", "-", "-", "0"]]
 
 
 def test_report_counts_what_tags_cannot_hold(fitted) -> None:

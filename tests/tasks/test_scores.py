@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recell.tasks._scores import calibration_error, counts, decided, figures, figures_of, report
+from recell.tasks._scores import calibration_error, counts, decided, figures, figures_of, report, scores_of
+from recell.tasks._spans import strict_spans
 
 
 def random_answers(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +40,16 @@ def test_figures_where_there_may_be_several_labels() -> None:
     assert found["macro_f1"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro"))
     wanted = np.mean([metrics.log_loss(truth[:, k], p[:, k]) for k in range(3)])
     assert found["log_loss"] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("tags", [[["O"]], [["B-a", "O"]], [["B-a"], ["O"]]])
+def test_f1_of_nothing_is_seqevals_and_scikit_learns(tags: list[list[str]]) -> None:
+    metrics, scheme = pytest.importorskip("seqeval.metrics"), pytest.importorskip("seqeval.scheme")
+    options = {"mode": "strict", "scheme": scheme.IOB2, "zero_division": 0}
+    nothing = [["O"] * len(row) for row in tags]
+    for truth, found in ((tags, nothing), (nothing, tags), (tags, tags)):
+        theirs = [one(truth, found, **options) for one in (metrics.precision_score, metrics.recall_score, metrics.f1_score)]
+        assert list(scores_of(*strict_spans(truth, found).tolist())) == pytest.approx(theirs)
 
 
 def test_calibration_error() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recell.tasks._frames import FrameCodec, Values, in_units
-from recell.tasks._scores import aligned, scores_of
+from recell.tasks._scores import aligned, scores_shown
 
 Pair = tuple[Values, NDArray[Any]]  # of one sequence: what the network said of frames (T, outputs), and the frames (T, C)
 
@@ -63,7 +63,7 @@ def _by_key(counts: Mapping[str, Any]) -> str:
 
 
 def _of_key(name: str, both: int, sounds: int, said: int, nats: float) -> list[str]:
-    return [name, *(f"{score:.4f}" for score in scores_of(both, sounds, said)), str(sounds), f"{nats:.4f}"]
+    return [name, *scores_shown(both, sounds, said), str(sounds), f"{nats:.4f}"]
 
 
 def _by_feature(counts: Mapping[str, Any]) -> str:

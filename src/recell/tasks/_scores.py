@@ -92,11 +92,14 @@ def by_name(truth: Sequence[str], chosen: Sequence[str], names: Sequence[str]) -
 
 
 def scores_of(right: int, there: int, came: int) -> tuple[float, float, float]:
-    """Precision, recall and F1 of how many were found and right, were there, and were found; 1 where nothing was there and
-    nothing found."""
-    if not there and not came:
-        return 1.0, 1.0, 1.0
-    return right / max(came, 1), right / max(there, 1), 2 * right / (there + came)
+    """Precision, recall and F1 of how many were found and right, were there, and were found; of nothing each is 0, as
+    seqeval and scikit-learn have it (`zero_division=0`)."""
+    return right / max(came, 1), right / max(there, 1), 2 * right / max(there + came, 1)
+
+
+def scores_shown(right: int, there: int, came: int) -> list[str]:
+    """The three of `scores_of` as a table's cells; a dash each where nothing was there and nothing found."""
+    return [f"{score:.4f}" for score in scores_of(right, there, came)] if there or came else ["-"] * 3
 
 
 def _confusions(counts: NDArray[Any], names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recell.data.key_terms import Document
 from recell.data.tags import Span
-from recell.tasks._scores import aligned, scores_of
+from recell.tasks._scores import aligned, scores_of, scores_shown
 
 Found = Sequence[Span]  # a text's terms, the surest first
 AT = (5, 10)
@@ -65,15 +65,16 @@ def counts(documents: Sequence[Document], truth: Sequence[Set[Span]], found: Seq
     places = [{span[:2] for span in spans} for spans in truth]
     rows = list(zip(documents, truth, found, strict=True))
     best = {f"f1_at_{k}": sum(f1_at(k, *row) for row in rows) for k in AT}
+    with_terms = sum(1 for _, there, came in rows if there or came)
     boundary = sizes(places, [{span[:2] for span in spans} for spans in found])
-    return {"boundary": boundary, "typed": sizes(truth, [set(spans) for spans in found]), "texts": len(rows), **best}
+    return {"boundary": boundary, "typed": sizes(truth, [set(spans) for spans in found]), "texts": with_terms, **best}
 
 
 def figures(counts: Mapping[str, Any]) -> dict[str, float]:
     """`precision`, `recall` and `boundary_f1` of places, `typed_f1` of places with kinds, both over all texts together;
-    `f1_at_5` and `f1_at_10`, the means over texts of `f1_at`."""
+    `f1_at_5` and `f1_at_10`, the means of `f1_at` over the texts in which a term is marked or found. Of nothing, F1 is 0."""
     precision, recall, boundary = scores_of(*counts["boundary"].tolist())
-    best = {f"f1_at_{k}": counts[f"f1_at_{k}"] / counts["texts"] for k in AT}
+    best = {f"f1_at_{k}": counts[f"f1_at_{k}"] / max(counts["texts"], 1) for k in AT}
     typed = scores_of(*counts["typed"].tolist())[2]
     return {"boundary_f1": boundary, "precision": precision, "recall": recall, "typed_f1": typed, **best}
 
@@ -109,11 +110,12 @@ def by_kind(truth: Sequence[Set[Span]], found: Sequence[Found]) -> Counter[tuple
 
 
 def table(sums: Mapping[tuple[str, str], int], kinds: Sequence[str]) -> str:
-    """Precision, recall, F1 and number of the terms of each kind, first the `kinds`, then any others."""
+    """Precision, recall, F1 and number of the terms of each kind, first the `kinds`, then any others;
+    dashes for a kind that is neither there nor found."""
     rows = [["", "precision", "recall", "F1", "terms"]]
     for kind in dict.fromkeys([*kinds, *sorted(kind for kind, _ in sums)]):
         right, there, came = (sums.get((kind, name), 0) for name in ("right", "there", "came"))
-        rows.append([kind, *(f"{score:.4f}" for score in scores_of(right, there, came)), str(there)])
+        rows.append([kind, *scores_shown(right, there, came), str(there)])
     return aligned(rows)
 
 

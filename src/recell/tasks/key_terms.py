@@ -40,7 +40,7 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
     `boundary_f1`. ``members`` networks learn side by side and vote. The score of a term is the probability, by the field's
     marginals, that a term stands just there; those of at least ``threshold`` come out, and none that overlaps a surer one.
     Words are features as in `Tagger`. ``boundary_f1``: both ends right; ``f1_at_5``, ``f1_at_10``: of the surest 5 and 10
-    distinct strings of a text.
+    distinct strings of a text, the mean over the texts in which a term is marked or found.
 
     ``hidden_size`` may be a list, a size for each layer. Between layers: ``residual`` or ``highway``, ``dropout``; before the
     first ``input_dropout`` (None: as ``dropout``); ``variational`` drops the same units at all steps (`recell.nn.Recurrent`).
