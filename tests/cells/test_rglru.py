@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from recell import cells
@@ -26,12 +29,28 @@ def test_its_decays_start_between_0_9_and_0_999() -> None:
 
 
 def test_a_decay_of_one_holds_the_state_and_has_a_finite_gradient() -> None:
-    layer = Recurrent("RGLRU", 5, 5).initialize(b_a=-200.0)
-    first = torch.randn(1, 2, 5)
-    y, state = layer(torch.randn(30, 2, 5), {"h": first})
-    torch.testing.assert_close(state["h"], first, atol=2e-2, rtol=0)
+    for dtype in (torch.float32, torch.float64):
+        layer = Recurrent("RGLRU", 5, 5, dtype=dtype).initialize(b_a=-1000.0)
+        first = torch.randn(1, 2, 5, dtype=dtype)
+        y, state = layer(torch.ones(2000, 2, 5, dtype=dtype), {"h": first})
+        assert torch.equal(state["h"], first) and torch.equal(y, first.expand_as(y))
+        y.sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_the_root_is_the_papers_until_its_slope_is_bounded() -> None:
+    """One step from 0 with an open input gate gives the root itself; the gate a is near 1."""
+    layer = Recurrent("RGLRU", 1, 1, dtype=torch.float64).initialize(W_a=0.0, W_x=0.0, b_x=1000.0, Lambda=5.0)
+    for b_a in (0.0, -8.0, -12.0):
+        layer.initialize(b_a=b_a)
+        log_a = -8 * math.log1p(math.exp(-5.0)) / (1 + math.exp(-b_a))
+        y, _ = layer(torch.ones(1, 1, 1, dtype=torch.float64))
+        assert y.item() == pytest.approx(math.sqrt(-math.expm1(2 * log_a)), rel=1e-9)
+    layer.initialize(b_a=-40.0)
+    x = torch.ones(1, 1, 1, dtype=torch.float64)
+    y, _ = layer(x)
     y.sum().backward()
-    assert all(p.grad.isfinite().all() for p in layer.parameters())
+    assert 0 <= y.item() < 1e-12 and abs(layer.b_a_l0.grad.item()) < 1e-12
 
 
 def test_the_input_is_as_wide_as_the_state() -> None:
