@@ -1,6 +1,8 @@
 """Simple recurrent unit (Lei et al. 2018): the state enters by vectors alone, a scan; the highway makes it as wide as x.
 
-W starts uniform with variance 1/d as in the paper; without its scaling correction alpha of the highway.
+As in the paper W starts uniform with variance 1/d, and alpha = sqrt(1 + 2 exp(b_r)) keeps the highway's share of the variance:
+sqrt(3), as b_r starts at 0. `SRU(alpha=1.0)` leaves it out, as their library does with rescale=False. (Their library halves
+the variance of W_f and W_r and draws v of variance 1/2, of which the paper says nothing.)
 """
 
 import math
@@ -16,12 +18,12 @@ def variance_of_width(shape, generator):
 
 
 @cell(output="h")
-def SRU(p, x, c):
+def SRU(p, x, c, *, alpha=3**0.5):
     for name in ("W", "W_f", "W_r"):
         p.matrix(name, init=variance_of_width)
     u = p.W @ x
     f = sigmoid(p.W_f @ x + p.v_f * c + p.vector("b_f", init=0.0))
     r = sigmoid(p.W_r @ x + p.v_r * c + p.vector("b_r", init=0.0))
     c = f * c + (1 - f) * u
-    h = r * c + (1 - r) * x
+    h = r * c + (1 - r) * (alpha * x)
     return c
