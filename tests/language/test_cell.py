@@ -110,7 +110,7 @@ def test_numbers_that_do_not_fit_are_refused(call, words: str) -> None:
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["SCRN", "CfC", "FastGRNN", "LMU"])
+@pytest.mark.parametrize("name", ["SCRN", "CfC", "LMU"])
 def test_sizes_with_numbers_of_their_own_may_be_left_out(name: str) -> None:
     definition, few = cells.get(name), {"input": 8, "hidden": 8}
     every = definition.resolve(8, 8)
