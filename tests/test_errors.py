@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from recell import errors
@@ -20,6 +21,24 @@ def test_message_joins_the_three_parts_in_order() -> None:
 
 def test_message_is_one_line() -> None:
     assert "\n" not in errors.message("first\nsecond", came="a\n\n  b", write="c\td")
+
+
+@pytest.mark.parametrize("value", [1, np.int64(1), np.uint8(1)])
+def test_a_whole_number_is_pythons_or_numpys(value: object) -> None:
+    found = errors.whole("width", value)
+    assert found == 1 and type(found) is int
+    assert errors.is_whole(value, least=1, most=1)
+    assert not errors.is_whole(value, least=2) and not errors.is_whole(value, most=0)
+
+
+@pytest.mark.parametrize("value", [True, np.True_, 1.0, np.float32(1), "1", None, 0, np.int64(0), 1j, [1]])
+def test_what_is_no_whole_number_of_that_size_is_refused(value: object) -> None:
+    assert not errors.is_whole(value, least=1)
+    with pytest.raises(errors.ShapeError) as caught:
+        errors.whole("width", value, write="width=3")
+    assert str(caught.value) == f"width is a whole number from 1; came {value!r}; write width=3"
+    with pytest.raises(errors.DataError, match="^width counts steps; came"):
+        errors.whole("width", value, rule="counts steps", error=errors.DataError)
 
 
 def test_nearest_ignores_case_dashes_and_underscores() -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import sys
 from collections.abc import Generator, Iterable
+from numbers import Integral
+from typing import TypeGuard
 
 _NAMES = {"sklearn": "scikit-learn"}  # packages that are installed under another name than they are imported by
 
@@ -46,6 +49,24 @@ def message(what: str, *, came: object = None, write: str | None = None) -> str:
     if write is not None:
         parts.append(f"write {write}")
     return " ".join("; ".join(parts).split())  # an error is one line, whatever its parts held
+
+
+def is_whole(value: object, *, least: float = -math.inf, most: float = math.inf) -> TypeGuard[int]:
+    """Whether a value is a whole number from `least` to `most`: Python's or NumPy's; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= most
+
+
+def whole(name: str, value: object, *, least: int = 1, rule: str | None = None, write: str | None = None,
+          error: type[RecellError] = ShapeError) -> int:
+    """A whole number of at least `least`, as Python's; raises `error` for anything else. `rule` says what it is in other words
+    than "is a whole number from 1".
+
+    >>> whole("hidden_size", 64)
+    64
+    """
+    if not is_whole(value, least=least):
+        raise error(message(f"{name} {rule or f'is a whole number from {least}'}", came=repr(value), write=write))
+    return int(value)
 
 
 def nearest(name: str, choices: Iterable[str], *, count: int = 3) -> tuple[str, ...]:

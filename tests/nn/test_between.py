@@ -297,8 +297,8 @@ BAD = [
     (DataError, {"input_dropout": True}, "input_dropout is True"),
     (ShapeError, {"hidden_size": [7, 8], "num_layers": 1, "highway": True}, "layer 1 takes 7 and gives 8"),
     (ShapeError, {"hidden_size": [7, 8], "num_layers": 1, "residual": True}, "residual=True adds a layer's input"),
-    (ShapeError, {"hidden_size": [7, 8, 9], "num_layers": 2}, "names 3 layers, and num_layers is 2"),
-    (ShapeError, {"hidden_size": [], "num_layers": 1}, "names 0 layers"),
+    (ShapeError, {"hidden_size": [7, 8, 9], "num_layers": 2}, "num_layers=2"),
+    (ShapeError, {"hidden_size": [], "num_layers": 1}, "a list of hidden sizes has one for each layer"),
     (ShapeError, {"hidden_size": [7, 0], "num_layers": 1}, "came 0"),
     (CellError, {"cell": "Jordan", "hidden_size": [7, 7], "num_layers": 1, "sizes": {"output": 7}}, "last layer"),
 ]

@@ -33,6 +33,12 @@ def drawn(dtype=D, blank=0):
     return scores, targets
 
 
+def test_the_blank_may_be_numpys_whole_number():
+    scores, targets = drawn(blank=3)
+    given = scores.log_softmax(-1), targets, INPUTS, LABELS
+    assert torch.equal(ctc_loss(*given, blank=np.int64(3)), ctc_loss(*given, blank=3))
+
+
 def for_torch(targets):
     return targets.clamp(min=0)
 

@@ -6,6 +6,7 @@ import copy
 import pickle
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -203,6 +204,16 @@ def test_parametrized_weights_train(agree, gradients):
     agree(gradients(ours(x), ours.parameters()), gradients(theirs(x), theirs.parameters()))
 
 
+@pytest.mark.parametrize("kind", (rnn.LSTM, rnn.GRU, rnn.RNN))
+def test_sizes_may_be_numpys_whole_numbers(kind, agree):
+    made = kind(*(np.int64(size) for size in (5, 7, 2)), **({"proj_size": np.int32(3)} if kind is rnn.LSTM else {}))
+    same = kind(5, 7, 2, **({"proj_size": 3} if kind is rnn.LSTM else {}))
+    same.load_state_dict(made.state_dict())
+    x = torch.randn(6, 4, 5)
+    agree(made(x), same(x))
+    assert str(made) == str(same) and {type(made.input_size), type(made.hidden_size), type(made.num_layers)} == {int}
+
+
 def test_a_lone_layer_warns_of_dropout_as_torch_does():
     with pytest.warns(UserWarning, match="dropout"):
         rnn.LSTM(5, 7, dropout=0.5)
@@ -220,7 +231,9 @@ def test_a_lone_layer_warns_of_dropout_as_torch_does():
         (lambda: rnn.GRU(5, 7)(torch.randn(4, 5), torch.zeros(1, 2, 7)), r"\(1, 7\)"),
         (lambda: rnn.GRU(5, 7)(torch.randn(4, 3, 5).double()), "x is float64"),
         (lambda: rnn.LSTM(5, 7, proj_size=7), "proj_size is 7"),
-        (lambda: rnn.LSTM(5, 0), "hidden_size is 0"),
+        (lambda: rnn.LSTM(5, 0), "hidden_size is a whole number from 1; came 0"),
+        (lambda: rnn.GRU(True, 7), "input_size is a whole number from 1; came True"),
+        (lambda: rnn.LSTM(5, 7, proj_size=2.5), "proj_size is 2.5"),
         (lambda: rnn.RNN(5, 7, nonlinearity="sine"), "nonlinearity 'sine'"),
         (lambda: rnn.RNN(5, 7, 2, dropout=2.0), "dropout is 2"),
         (lambda: rnn.LSTMCell(5, 7)(torch.randn(4, 5), torch.zeros(4, 7)), "tuple of 2 tensors"),

@@ -6,6 +6,7 @@ import copy
 import itertools
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,17 @@ import recell.nn as rnn
 from recell import cell, tanh
 from recell.errors import RecellError
 from tests.nn.helper import Coins, D, Delayed, Odd, make, random_state
+
+
+def test_numbers_may_be_numpys(agree):
+    made = rnn.Recurrent("LSTM", np.int64(5), np.int32(7), np.int64(2), dtype=D, recompute=np.int64(4))
+    same = rnn.Recurrent("LSTM", 5, 7, 2, dtype=D, recompute=4)
+    same.load_state_dict(made.state_dict())
+    x = torch.randn(6, 3, 5, dtype=D)
+    agree(made(x), same(x))
+    assert made.parameter("U_f", layer=np.int64(1)) is made.U_f_l1 and repr(made) == repr(same)
+    listed = rnn.Recurrent("GRU", 5, [np.int64(7), np.int64(4)])
+    assert repr(listed) == repr(rnn.Recurrent("GRU", 5, [7, 4]))
 
 
 def test_a_reversed_direction_is_a_reversed_sequence(agree):

@@ -49,7 +49,7 @@ def test_generating_reads_the_prompt(folder: Path) -> None:
         best = 4 + int(np.argmax(scores[4:]))
         written += model.vocabulary.symbol(best)
         scores = session.step([best])[0]
-    assert model.generate(prompt, 10, temperature=0) == written
+    assert model.generate(prompt, 10, temperature=0) == written == model.generate(prompt, np.int64(10), temperature=0)
     assert model.most_likely(prompt) == written[0]
 
 

@@ -257,10 +257,15 @@ def test_bad_options_are_refused(option: dict[str, Any], said: str) -> None:
         Frames(**{**SMALL, **option}).fit(pieces(10), progress=False)
 
 
+def test_the_keys_of_a_transposition_may_be_counted_by_numpy() -> None:
+    assert Frames(**SMALL, transpose=np.int64(2))._check().name == SMALL.get("cell", "LSTM")
+
+
 def test_what_a_trained_one_cannot_do_is_refused(fitted: Frames) -> None:
     with pytest.raises(DataError, match="came 6 values"):
         fitted.evaluate([np.zeros((3, 6))])
     with pytest.raises(DataError, match="their own labels"):
         fitted.evaluate(pieces(2), [1, 2])
-    with pytest.raises(ShapeError, match="length counts frames"):
-        fitted.generate(pieces(1)[0], -1)
+    for length in (-1, 2.5, True):
+        with pytest.raises(ShapeError, match="length counts frames"):
+            fitted.generate(pieces(1)[0], length)

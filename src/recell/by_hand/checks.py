@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recell.errors import DataError, ShapeError, message, unknown
+from recell.errors import DataError, ShapeError, message, unknown, whole
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -86,9 +86,7 @@ def chosen(what: str, name: str, choices: Mapping[str, Any]) -> Any:
 
 def count(name: str, value: object, *, least: int) -> int:
     """A whole number of at least `least`; anything else raises DataError."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise DataError(message(f"{name} is a whole number from {least}", came=repr(value)))
-    return int(value)
+    return whole(name, value, least=least, error=DataError)
 
 
 def _written(shape: Shape) -> str:

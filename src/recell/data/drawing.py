@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 
-from recell.errors import DataError, message
+from recell.errors import DataError, whole
 
 
 def generator_of(seed: int | np.random.Generator | None) -> np.random.Generator:
@@ -15,6 +13,5 @@ def generator_of(seed: int | np.random.Generator | None) -> np.random.Generator:
     Raises DataError for what is no whole number from 0.
     """
     if seed is not None and not isinstance(seed, np.random.Generator):
-        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-            raise DataError(message("seed is a whole number from 0, or None", came=repr(seed), write="seed=0"))
+        seed = whole("seed", seed, least=0, rule="is a whole number from 0, or None", write="seed=0", error=DataError)
     return np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recell.data.numbers import check_finite
 from recell.data.text import json_of, read_lines
-from recell.errors import DataError, message
+from recell.errors import DataError, is_whole, message
 
 _FORM = '{"steps": [[39, 51], [41]]} or {"frames": [[0.5, 1.2], [0.4, 1.3]]}'
 
@@ -83,7 +83,7 @@ def _of_keys(steps: list[Any], keys: int, where: str) -> Sequence:
     frames = np.zeros((len(steps), keys), np.float32)
     for step, active in enumerate(steps):
         for key in cast(list[Any], active if isinstance(active, list) else [active]):
-            if not isinstance(key, int) or isinstance(key, bool) or not 0 <= key < keys:
+            if not is_whole(key, least=0, most=keys - 1):
                 raise DataError(message(f"{where}, step {step + 1}: a key is a number from 0 to {keys - 1}", came=repr(key),
                                         write="keys= with their number, if there are more"))  # fmt: skip
             frames[step, key] = 1

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from recell.data.tags import Span
 from recell.data.text import json_of, read_lines
-from recell.errors import DataError, message
+from recell.errors import DataError, is_whole, message
 
 # Numbers, names with their figures (CO2), and every other sign by itself: brackets, hyphens, Greek letters.
 _GREEK = "\u0370-\u03ff\u1f00-\u1fff"
@@ -189,8 +189,7 @@ def _span(span: Any, text: str, where: str) -> Span:
     if not isinstance(span, Sequence) or isinstance(span, str) or len(cast(Any, span)) != 3:
         raise DataError(message(f"{where}: a span is [START, END, KIND]", came=f"{span!r:.40}", write='[0, 7, "Task"]'))
     start, end, kind = cast(Any, span)
-    whole = all(isinstance(edge, int) and not isinstance(edge, bool) for edge in (start, end))
-    if not whole or not 0 <= start < end <= len(text):
+    if not is_whole(start) or not is_whole(end) or not 0 <= start < end <= len(text):
         raise DataError(
             message(
                 f"{where}: the span {start!r:.20} to {end!r:.20} lies outside of the text",
@@ -201,4 +200,4 @@ def _span(span: Any, text: str, where: str) -> Span:
         raise DataError(message(f"{where}: the span {start}:{end} has no kind", came=f"{kind!r:.20}", write='"Task"'))
     if not text[start:end].strip():
         raise DataError(f"{where}: the span {start}:{end} holds white space alone; leave it out, or mark a word")
-    return start, end, kind
+    return int(start), int(end), kind

@@ -70,7 +70,7 @@ def temporal_order(n: int, length: tuple[int, int] | int = (100, 110), seed: int
     Beyond a row's length its inputs are 0. Chance is ln 4 nats. Other lengths move the two places in proportion; a
     number is the length of all. Raises DataError where the shortest length is below 10 or above the longest.
     """
-    shortest, longest = (length, length) if isinstance(length, int) else length
+    shortest, longest = length if isinstance(length, (tuple, list)) else (length, length)
     _check(n, shortest, least=10)
     if longest < shortest:
         raise DataError(f"temporal_order: the lengths go from {shortest} to {longest}; write the shorter first")

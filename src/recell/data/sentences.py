@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recell.data.numbers import check_finite
 from recell.data.tags import broken, marks_spans
 from recell.data.text import json_of, read_lines
-from recell.errors import DataError, message
+from recell.errors import DataError, is_whole, message
 
 Frames = NDArray[np.float32]
 _SNIPS = ("seq.in", "seq.out", "label")
@@ -180,7 +180,7 @@ def _tags_of(tags: Any, where: str) -> tuple[tuple[str, ...], bool]:
     if isinstance(listed, str) or not isinstance(listed, Sequence):
         raise DataError(message(f"{where} has no list of tags", came=f"{tags!r:.40}", write='["O", "B-city"]'))
     found: list[Any] = list(cast(Sequence[Any], listed))
-    if found and all(isinstance(tag, (int, np.integer)) and not isinstance(tag, bool) for tag in found):
+    if found and all(is_whole(tag) for tag in found):
         return tuple(str(int(tag)) for tag in found), True
     for place, tag in enumerate(found, 1):
         if not isinstance(tag, str) or not tag:

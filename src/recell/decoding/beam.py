@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recell.errors import RecellError, ShapeError, message
+from recell.errors import RecellError, ShapeError, message, whole
 
 S = TypeVar("S")
 Step = Callable[[NDArray[np.int64], S], tuple[Any, S]]
@@ -123,7 +123,6 @@ def _checked(scores: Any, rows: int, forbidden: Collection[int]) -> NDArray[np.f
 
 def _check(width: object, length: object, length_penalty: object) -> None:
     for name, value in (("width", width), ("length", length)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise RecellError(message(f"{name} is a whole number from 1", came=repr(value), write=f"{name}=5"))
+        whole(name, value, write=f"{name}=5", error=RecellError)
     if isinstance(length_penalty, bool) or not isinstance(length_penalty, Real) or not 0 <= float(length_penalty) < float("inf"):
         raise RecellError(message("length_penalty is a number from 0", came=repr(length_penalty), write="length_penalty=1.0"))

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recell.data.drawing import generator_of
-from recell.errors import RecellError, message
+from recell.errors import RecellError, is_whole, message
 
 Logits = NDArray[np.floating[Any]]
 Probabilities = NDArray[np.float64]
@@ -33,11 +33,12 @@ class Sampling:
     forbidden: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, kind in (("temperature", Real), ("top_k", Integral), ("top_p", Real)):
+        for name in ("temperature", "top_p"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not (isinstance(value, kind) or (value is None and name != "temperature")):
-                number, example = ("a whole number", 40) if kind is Integral else ("a number", 0.8)
-                raise RecellError(message(f"{name} is {number}", came=repr(value), write=f"{name}={example}"))
+            if isinstance(value, bool) or not (isinstance(value, Real) or (value is None and name == "top_p")):
+                raise RecellError(message(f"{name} is a number", came=repr(value), write=f"{name}=0.8"))
+        if self.top_k is not None and not is_whole(self.top_k):
+            raise RecellError(message("top_k is a whole number", came=repr(self.top_k), write="top_k=40"))
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise RecellError(message("temperature is 0 (the best symbol) or above", came=self.temperature, write="0.8"))
         if self.top_k is not None and self.top_k < 1:

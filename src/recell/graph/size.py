@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from recell.errors import CellError, ShapeError
+from recell.errors import CellError, ShapeError, is_whole
 
 UNKNOWN = "?"  # symbols that start with it are not settled yet
 
@@ -34,8 +34,8 @@ class Size:
         """Reads `"2*hidden"`, `"input/3"`, `40`."""
         if isinstance(text, Size):
             return text
-        if isinstance(text, int) and not isinstance(text, bool):
-            return Size.number(text)
+        if is_whole(text):
+            return Size.number(int(text))
         try:
             return _from_ast(ast.parse(str(text), mode="eval").body)
         except (SyntaxError, TypeError, ValueError, ZeroDivisionError):

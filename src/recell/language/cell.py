@@ -7,10 +7,9 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, NoReturn, overload
 
-from recell.errors import CellError, ModelError, ShapeError, unknown
+from recell.errors import CellError, ModelError, ShapeError, is_whole, unknown
 from recell.graph import serial, show, verify
 from recell.graph.graph import Graph, ParameterInfo, State
 from recell.graph.rewrite import tidy
@@ -126,7 +125,7 @@ class Cell:
         """`sizes`, checked, and the cell's own numbers for what they leave out."""
         given: dict[str, int] = {**self.defaults, **sizes}
         for name, number in given.items():
-            if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+            if not is_whole(number, least=1):
                 raise ShapeError(f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
                                  f"write {name}_size=64" if name in ("input", "hidden") else
                                  f"the size {name!r} of {self.name} must be a whole number of at least 1; came {number!r}; "
@@ -250,7 +249,7 @@ class Cell:
         graph = serial.from_json(data.get("graph"))
         verify.verify(graph, ModelError)
         defaults = data.get("defaults", {})
-        if not isinstance(defaults, dict) or not all(isinstance(v, int) for v in defaults.values()):
+        if not isinstance(defaults, dict) or not all(is_whole(v) for v in defaults.values()):
             raise ModelError("a saved cell's default sizes must be whole numbers; came others; save the model again")
         return Cell(data["name"], graph, defaults)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from recell.errors import CellError
+from recell.errors import CellError, is_whole
 from recell.graph.ops import OPS
 from recell.language.value import Value, find_tracer
 
@@ -58,9 +58,9 @@ def concat(*parts: Value) -> Value:
 
 def split(value: Value, parts: int) -> tuple[Value, ...]:
     """`parts` vectors of equal size; the size must be divisible by it."""
-    if not isinstance(value, Value) or not isinstance(parts, int) or parts < 1:
+    if not isinstance(value, Value) or not is_whole(parts, least=1):
         raise CellError(f"split takes a value and a number of parts; came {value!r}, {parts!r}; write split(v, 2)")
-    return value.tracer.split(value, parts)
+    return value.tracer.split(value, int(parts))
 
 
 def normalize(value: Value, eps: float = 1e-5) -> Value:

@@ -13,7 +13,7 @@ from torch.overrides import has_torch_function_variadic
 
 from recell.compiler.backends.cpu.ctc import Sequences
 from recell.compiler.backends.cpu.ctc import ctc_loss as run_kernel
-from recell.errors import DataError, RecellError, ShapeError, message
+from recell.errors import DataError, RecellError, ShapeError, is_whole, message
 from recell.nn.tensors import KERNEL_DTYPES, is_watched, name_of, plain
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -99,8 +99,9 @@ def _checked(
 ) -> Sequences:
     """What the kernel reads, from log_probs (T, N, C)."""
     steps, rows, classes = log_probs.shape
-    if not classes or isinstance(blank, bool) or not isinstance(blank, int) or not 0 <= blank < classes:
+    if not is_whole(blank, least=0, most=classes - 1):
         raise DataError(message(f"blank is one of the {classes} classes of log_probs", came=blank, write="blank=0"))
+    blank = int(blank)
     if targets.dtype not in _INTEGERS:
         raise ShapeError(message("targets are whole numbers", came=name_of(targets.dtype), write="targets.long()"))
     inputs = _lengths("input_lengths", input_lengths, rows, steps, "steps")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from recell.errors import DataError, ShapeError
+from recell.errors import DataError, ShapeError, is_whole, whole
 from recell.nn.batch import Batch, Lengths
 from recell.nn.calls import Joined
 from recell.nn.layers import Layers, Output
@@ -36,7 +36,8 @@ class DropIn(Layers):
     def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool,
                  dropout: float, bidirectional: bool, proj_size: int, backend: str, recompute: int | None,
                  device: Any, dtype: Any) -> None:
-        _check(input_size, hidden_size, num_layers, dropout, proj_size)
+        input_size, hidden_size, num_layers, proj_size = _counts(input_size, hidden_size, num_layers, proj_size)
+        _check_dropout(dropout, num_layers)
         cell = cell_of(mode, proj_size > 0)
         super().__init__(cell, input_size, [hidden_size] * num_layers, bidirectional=bidirectional,
                          batch_first=batch_first, dropout=float(dropout), backend=backend, recompute=recompute,
@@ -220,12 +221,15 @@ def _as_states(hx: object, count: int, name: str) -> tuple[Any, ...]:
     return tuple(hx)
 
 
-def _check(input_size: int, hidden_size: int, num_layers: int, dropout: float, proj_size: int) -> None:
-    for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-        if not isinstance(value, int) or value < 1:
-            raise ShapeError(f"{name} is {value!r}; give a whole number of at least 1")
-    if not 0 <= proj_size < hidden_size:
-        raise ShapeError(f"proj_size is {proj_size}; give 0 (none), or less than hidden_size={hidden_size}")
+def _counts(input_size: int, hidden_size: int, num_layers: int, proj_size: int) -> tuple[int, int, int, int]:
+    """The same numbers as Python's."""
+    input_size, hidden_size = whole("input_size", input_size), whole("hidden_size", hidden_size)
+    if not is_whole(proj_size, least=0, most=hidden_size - 1):
+        raise ShapeError(f"proj_size is {proj_size!r}; give 0 (none), or less than hidden_size={hidden_size}")
+    return input_size, hidden_size, whole("num_layers", num_layers), int(proj_size)
+
+
+def _check_dropout(dropout: float, num_layers: int) -> None:
     if isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise DataError(f"dropout is {dropout}; give a probability from 0 to 1")
     if dropout and num_layers == 1:

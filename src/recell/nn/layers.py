@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from recell.errors import DataError, ShapeError
+from recell.errors import DataError, ShapeError, is_whole, message, whole
 from recell.language.cell import Cell
 from recell.nn import between
 from recell.nn.batch import Batch, Lengths, checked_tensor, enter
@@ -20,6 +20,7 @@ from recell.nn.packing import Packing
 from recell.nn.projection import Projection
 
 Output = Tensor | PackedSequence | tuple[Tensor, Tensor] | tuple[PackedSequence, PackedSequence]
+HiddenSize = int | list[int] | tuple[int, ...]
 Merge = Callable[[Tensor, Tensor], Tensor]
 MERGES: dict[str, Merge] = {
     "concat": lambda forward, reverse: torch.cat((forward, reverse), -1),
@@ -43,9 +44,8 @@ class Layers(nn.Module):
                  input_dropout: float = 0.0, variational: bool = False, backend: str = "auto",
                  packing: Packing | None = None, recompute: int | None = None) -> None:
         super().__init__()
-        _check_recompute(recompute, backend)
-        self.cell, self.recompute = cell, recompute
-        self.input_size, self.hidden_sizes, self.num_layers = input_size, tuple(hidden_sizes), len(hidden_sizes)
+        self.cell, self.recompute = cell, _recomputed(recompute, backend)
+        self.hidden_sizes, self.num_layers = tuple(hidden_sizes), len(hidden_sizes)
         self.bidirectional, self.merge, self.reverse = bidirectional, merge, reverse
         self.batch_first, self.dropout, self.residual, self.backend = batch_first, dropout, residual, backend
         self.highway, self.input_dropout, self.variational = highway, input_dropout, variational
@@ -58,6 +58,7 @@ class Layers(nn.Module):
                 by_size[size] = self._runner(*size, packing)
             self._runners.append(by_size[size])
             input_size = self._merged_size(by_size[size].output_size)
+        self.input_size = self._runners[0].sizes["input"]
         self._stored_names: list[tuple[str, ...]] = []  # for each layer and direction
         self._widths = [self._state_widths(index) for index in range(len(cell.states))]
         self._check_carried()
@@ -101,7 +102,7 @@ class Layers(nn.Module):
 
         A bias that torch stores as two summands is their sum. DataError where there is no such name, layer or direction.
         """
-        if not isinstance(layer, int) or not 0 <= layer < self.num_layers or (reverse and not self.bidirectional):
+        if not is_whole(layer, least=0, most=self.num_layers - 1) or (reverse and not self.bidirectional):
             raise DataError(f"there is no layer {layer!r}{' in reverse' if reverse else ''}: this module has "
                             f"{self.num_layers} layers and {self._directions} direction(s)")
         runner = self._runners[layer]
@@ -223,14 +224,25 @@ class Layers(nn.Module):
         return outputs[0] if len(outputs) == 1 else MERGES[self.merge or "concat"](outputs[0], outputs[1])
 
 
-def _check_recompute(recompute: object, backend: str) -> None:
+def hidden_sizes(hidden_size: HiddenSize, num_layers: int) -> tuple[int, ...]:
+    """The size of each layer; ShapeError for what is no size, and for a list that has not one for each layer."""
+    count = whole("num_layers", num_layers, write="num_layers=1")
+    if not isinstance(hidden_size, (list, tuple)):
+        return (whole("hidden_size", hidden_size, write="hidden_size=64"),) * count
+    if not hidden_size or count not in (1, len(hidden_size)):
+        named = f"hidden_size={list(hidden_size)} and num_layers={num_layers}"
+        raise ShapeError(message("a list of hidden sizes has one for each layer", came=named, write="hidden_size=[256, 128]"))
+    return tuple(whole("hidden_size", size, write="hidden_size=64") for size in hidden_size)
+
+
+def _recomputed(recompute: object, backend: str) -> int | None:
     if recompute is None:
-        return
-    if isinstance(recompute, bool) or not isinstance(recompute, int) or recompute < 1:
-        raise DataError(f"recompute is a number of steps, at least 1; came {recompute!r}; write recompute=64, or None")
+        return None
+    steps = whole("recompute", recompute, rule="is a number of steps, at least 1", write="recompute=64, or None", error=DataError)
     if backend == "eager":
         raise DataError(f"recompute={recompute} is a kernel's, and the eager backend keeps what autograd keeps; "
                         "write backend=\"auto\", or use torch.utils.checkpoint")
+    return steps
 
 
 def suffix(layer: int, direction: int) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from recell.errors import DataError, ShapeError
+from recell.errors import DataError, ShapeError, whole
 
 __all__ = ["Ridge", "ridge"]
 
@@ -78,9 +77,7 @@ class Ridge:
 
 
 def _whole(washout: object) -> int:
-    if isinstance(washout, bool) or not isinstance(washout, Integral) or washout < 0:
-        raise DataError(f"washout is a whole number of steps, 0 or above; came {washout!r}; write washout=100")
-    return int(washout)
+    return whole("washout", washout, least=0, rule="is a whole number of steps, 0 or above", write="washout=100", error=DataError)
 
 
 def ridge(states: Tensor, targets: Tensor, strength: float = 1e-6, *, washout: int = 0) -> tuple[Tensor, Tensor]:

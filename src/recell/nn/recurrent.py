@@ -19,12 +19,11 @@ from recell.nn.batch import Batch, Lengths
 from recell.nn.bridge import Runner
 from recell.nn.calls import Way
 from recell.nn.init import Init, fill_, uniform_fan_in_
-from recell.nn.layers import MERGES, Layers, Output, check_state_names
+from recell.nn.layers import MERGES, HiddenSize, Layers, Output, check_state_names, hidden_sizes
 from recell.nn.projection import gather, is_worth_a_table, projection_of
 from recell.nn.tensors import is_watched, name_of
 
 State = dict[str, Tensor]
-HiddenSize = int | list[int] | tuple[int, ...]
 
 
 class Recurrent(Layers):
@@ -54,25 +53,25 @@ class Recurrent(Layers):
                  recompute: int | None = None, highway: bool = False, input_dropout: float = 0.0,
                  variational: bool = False) -> None:
         cell = as_cell(cell)
-        hidden_sizes = _hidden_sizes(hidden_size, num_layers)
-        _check_options(cell, len(hidden_sizes), bidirectional, merge, reverse)
+        every_size = hidden_sizes(hidden_size, num_layers)
+        _check_options(cell, len(every_size), bidirectional, merge, reverse)
         between.check_between(residual=residual, highway=highway, rates={"dropout": dropout, "input_dropout": input_dropout},
-                              one_output=merge is not None or not bidirectional or len(hidden_sizes) == 1)
-        super().__init__(cell, input_size, hidden_sizes, bidirectional=bidirectional, merge=merge,
+                              one_output=merge is not None or not bidirectional or len(every_size) == 1)
+        super().__init__(cell, input_size, every_size, bidirectional=bidirectional, merge=merge,
                          reverse=reverse, batch_first=batch_first, dropout=float(dropout), sizes=sizes,
                          residual=residual, highway=highway, input_dropout=float(input_dropout), variational=variational,
                          backend=backend, recompute=recompute)
-        self.hidden_size = hidden_sizes if isinstance(hidden_size, (list, tuple)) else hidden_size
+        self.hidden_size = every_size if isinstance(hidden_size, (list, tuple)) else every_size[0]
         self.learn_initial_state = learn_initial_state
         # Made now what torch.compile could not make later.
         self._restoring = [_restoring(runner) for runner in self._runners] if learn_initial_state else self._runners
-        self._projections = [projection_of(self._runners[0], hidden_sizes[0])]
+        self._projections = [projection_of(self._runners[0], every_size[0])]
         if learn_initial_state:
-            self._projections.append(projection_of(self._restoring[0], hidden_sizes[0]))
+            self._projections.append(projection_of(self._restoring[0], every_size[0]))
         self._initial_names: list[tuple[str, ...]] = []  # of learned initial states, for each layer and direction
         for layer, direction, suffix in self._places():
             runner, own = self._restoring[layer], len(cell.graph.parameters)
-            names = make_parameters(self, runner.cell, runner.sizes, hidden_sizes[layer], f"_{suffix}", device, dtype)
+            names = make_parameters(self, runner.cell, runner.sizes, every_size[layer], f"_{suffix}", device, dtype)
             self._stored_names.append(names[:own])
             self._initial_names.append(names[own:])
             if highway and layer and not direction:
@@ -273,18 +272,6 @@ def initialise(tensor: Tensor, init: Init | None, hidden_size: int) -> Tensor:
     if init is None:
         return uniform_fan_in_(tensor, hidden_size)
     return fill_(tensor, init)
-
-
-def _hidden_sizes(hidden_size: HiddenSize, num_layers: int) -> tuple[int, ...]:
-    """A size for each layer; whether a size is a count, the cell says."""
-    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
-        raise ShapeError(f"num_layers is {num_layers!r}; give a whole number of at least 1")
-    if not isinstance(hidden_size, (list, tuple)):
-        return (hidden_size,) * num_layers
-    if not hidden_size or num_layers not in (1, len(hidden_size)):
-        raise ShapeError(f"hidden_size={list(hidden_size)} names {len(hidden_size)} layers, and num_layers is {num_layers}; "
-                         "give a size for each layer, and leave num_layers out")
-    return tuple(hidden_size)
 
 
 def _check_options(cell: Cell, num_layers: int, bidirectional: bool, merge: str | None, reverse: bool) -> None:

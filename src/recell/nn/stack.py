@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from recell.errors import CellError, DataError, ShapeError
+from recell.errors import CellError, DataError, ShapeError, is_whole
 from recell.nn import between
 from recell.nn.batch import Lengths
 from recell.nn.init import Init, fill_
@@ -139,7 +139,7 @@ class Stack(nn.Module):
     def parameter(self, name: str, layer: int = 0, reverse: bool = False) -> Tensor:
         """A cell's parameter by its author's name; layers are numbered through the whole stack."""
         for first, module in self._numbered():
-            if isinstance(layer, int) and first <= layer < first + module.num_layers:
+            if is_whole(layer, least=first, most=first + module.num_layers - 1):
                 return module.parameter(name, layer - first, reverse)
         raise DataError(f"there is no layer {layer!r}: this stack has {sum(m.num_layers for m in self._modules_in_order)} layers")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recell.data.vocabulary import Vocabulary
 from recell.decoding.sample import Sampling
-from recell.errors import DataError, ModelError, message
+from recell.errors import DataError, ModelError, is_whole, message, whole
 from recell.language.carried import CONNECTIONS
 from recell.language.cell import Cell
 from recell.runtime.network import Network, checked_backend, make_network
@@ -73,8 +73,7 @@ class Model:
         """``length`` tokens of text that follow ``prompt``, without it. The same seed writes the same."""
         if not isinstance(prompt, str):
             raise DataError(message("a prompt is text", came=type(prompt).__name__, write='generate("")'))
-        if isinstance(length, bool) or not isinstance(length, int) or length < 0:
-            raise DataError(message("length counts tokens, from 0", came=repr(length), write="length=200"))
+        length = whole("length", length, least=0, rule="counts tokens, from 0", write="length=200", error=DataError)
         writer = self.writer(Sampling(temperature, top_k, top_p), seed)
         writer.read(prompt)
         return "".join(writer.write(length))
@@ -115,7 +114,7 @@ def network_description(saved: SavedModel) -> dict[str, Any]:
     sizes = saved.entry("network", "sizes", kind=dict)
     counts = [*sizes.values(), *(hidden if isinstance(hidden, list) else ())]
     fits = not isinstance(hidden, list) or len(hidden) == description["num_layers"]
-    if description["num_layers"] < 1 or not fits or not all(isinstance(n, int) for n in counts):
+    if description["num_layers"] < 1 or not fits or not all(is_whole(n, least=1) for n in counts):
         raise ModelError(f"{saved.folder / CONFIG} is damaged: its sizes are no counts")
     # An earlier recell had no connections around layers, and wrote none.
     carried = {name: saved.entry("network", name, kind=bool) for name in CONNECTIONS if name in network}

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recell.errors import DataError, RecellError, ShapeError
+from recell.errors import DataError, RecellError, ShapeError, is_whole
 from recell.runtime.network import Network
 from recell.runtime.steps import make_steps
 
@@ -22,7 +22,7 @@ class Session:
     """
 
     def __init__(self, network: Network, streams: int = 1) -> None:
-        if isinstance(streams, bool) or not isinstance(streams, int | np.integer) or streams < 1:
+        if not is_whole(streams, least=1):
             raise ShapeError(f"a session has at least 1 stream; came {streams!r}; write session(streams=1)")
         self._network = network
         self.streams = int(streams)

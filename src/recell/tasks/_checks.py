@@ -4,17 +4,15 @@ that cannot be."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 
-from recell.errors import DataError, RecellError, ShapeError, message, nearest, unknown
+from recell.errors import DataError, RecellError, message, nearest, unknown, whole
 from recell.language.cell import Cell
 from recell.training.loop import check_number
 
 
 def check_count(name: str, value: object) -> None:
     """ShapeError for what is no whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ShapeError(message(f"{name} is a whole number from 1", came=repr(value), write=f"{name}=64"))
+    whole(name, value, write=f"{name}=64")
 
 
 def check_flag(name: str, value: object) -> None:
@@ -49,16 +47,3 @@ def unseen(where: str, kind: str, name: str, known: Iterable[str]) -> DataError:
     offered = " or ".join(nearest(name, seen) or seen[:3])
     write = f"{offered}, or train on data that has it"
     return DataError(message(f"{where}: training never saw the {kind} {name!r}", write=write))
-
-
-def hidden_sizes(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
-    """The size of each layer, or the one that all have; ShapeError for what is no size, and for a list of other than one each."""
-    if not isinstance(hidden_size, (list, tuple)):
-        check_count("hidden_size", hidden_size)
-        return (int(hidden_size),)  # type: ignore[arg-type]
-    if not hidden_size or num_layers not in (1, len(hidden_size)):
-        named = f"hidden_size={list(hidden_size)} and num_layers={num_layers}"
-        raise ShapeError(message("a list of hidden sizes has one for each layer", came=named, write="hidden_size=[256, 128]"))
-    for size in hidden_size:
-        check_count("hidden_size", size)
-    return tuple(map(int, hidden_size))

@@ -9,9 +9,8 @@ from typing import Any, Self
 from recell.errors import RecellError, ShapeError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
-from recell.tasks._checks import check_count, check_flag, check_part, hidden_sizes
-
-HiddenSize = int | list[int] | tuple[int, ...]
+from recell.nn.layers import HiddenSize, hidden_sizes
+from recell.tasks._checks import check_flag, check_part
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Layers:
 
     def check(self) -> None:
         """Refuse what cannot be, before anything is read."""
-        check_count("num_layers", self.num_layers)
         hidden_sizes(self.hidden_size, self.num_layers)
         check_part("dropout", self.dropout)
         if self.input_dropout is not None:
@@ -55,11 +53,11 @@ class Layers:
     @property
     def count(self) -> int:
         """How many layers there are."""
-        return max(len(self.hidden_sizes), self.num_layers)
+        return len(self.hidden_sizes)
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
-        """The size of each layer, or the one that all have."""
+        """The size of each layer."""
         return hidden_sizes(self.hidden_size, self.num_layers)
 
     def described(self, cell: Cell, width: int, outputs: int) -> dict[str, Any]:

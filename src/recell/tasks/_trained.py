@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from recell import cells
 from recell.data.files import named_folder
-from recell.errors import CellError, ModelError, RecellError, message
+from recell.errors import CellError, ModelError, RecellError, is_whole, message
 from recell.language.cell import Cell
 from recell.language.modifiers.named import named
 from recell.runtime.saved import CONFIG, TENSORS
@@ -185,7 +184,7 @@ def checked_cell(cell: object) -> Cell:
 
 
 def _check_seed(seed: object) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
+    if not is_whole(seed):
         raise RecellError(message("seed is a whole number", came=repr(seed), write="seed=0"))
     if not -(2**63) <= int(seed) < 2**64:  # torch's generators take no other
         raise RecellError(message("seed is a number of 64 bits", came=seed, write="seed=0"))

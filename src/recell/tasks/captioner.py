@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from recell.data.captions import Captioned, CaptionFile, captioned_of, uncaption
 from recell.data.drawing import generator_of
 from recell.data.vocabulary import Level, Vocabulary, checked_level
 from recell.decoding import Sampling, edit_distance
-from recell.errors import ModelError, RecellError, message
+from recell.errors import ModelError, RecellError, is_whole, message
 from recell.language.cell import Cell
 from recell.tasks._captions import FEEDS, CaptionCodec, CaptionNetwork, Item
 from recell.tasks._checks import check_choice
@@ -180,9 +179,9 @@ class Captioner(SequenceTask[Captioned, Item]):
         damaged = ModelError("config.json is damaged: the codec has no vocabulary, shape and scale; save the model again")
         shape, longest, words = described.get("shape"), described.get("longest"), described.get("vocabulary")
         mean, deviation = scale_in(described, damaged)
-        if not isinstance(shape, list) or not isinstance(longest, Integral) or not isinstance(words, dict):
+        if not isinstance(shape, list) or not is_whole(longest, least=0) or not isinstance(words, dict):
             raise damaged
-        sides = tuple(side for side in shape if isinstance(side, int) and side > 0)
+        sides = tuple(side for side in shape if is_whole(side, least=1))
         if len(sides) not in (1, 2) or len(sides) != len(shape) or mean.shape != sides[: 2 - len(sides)]:
             raise damaged
         vocabulary = Vocabulary.from_json(words)

@@ -18,7 +18,7 @@ from torch import Tensor
 from recell.data.buckets import in_batches, in_windows
 from recell.data.labelled import Label, Labelled, LabelledFile, Labels, labelled_of, unlabelled_of
 from recell.data.vocabulary import tokenize
-from recell.errors import DataError, ModelError, RecellError, message, unknown
+from recell.errors import DataError, ModelError, RecellError, is_whole, message, unknown
 from recell.language.cell import Cell
 from recell.tasks import _scores
 from recell.tasks._checks import check_choice, check_part, unseen
@@ -249,7 +249,7 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def _codec_of(self, described: Mapping[str, Any]) -> ClassCodec:
         classes, counts, total = (described.get(name) for name in ("classes", "counts", "total"))
-        if not isinstance(classes, list) or not isinstance(counts, list) or not isinstance(total, int):
+        if not isinstance(classes, list) or not isinstance(counts, list) or not is_whole(total, least=0):
             raise ModelError("config.json is damaged: the codec has no classes; save the model again")
         several, columns = bool(described.get("several")), described.get("columns", 0)  # an earlier recell did not say it
         if columns not in (0, len(classes)):

@@ -19,7 +19,7 @@ from recell.data.drawing import generator_of
 from recell.data.frames import FrameFile, sequences_of
 from recell.data.frames import Sequence as Piece
 from recell.decoding import Sampling
-from recell.errors import DataError, ModelError, RecellError, ShapeError, message
+from recell.errors import DataError, ModelError, RecellError, message, whole
 from recell.language.cell import Cell
 from recell.tasks import _frame_scores
 from recell.tasks._checks import check_choice
@@ -84,8 +84,7 @@ class Frames(SequenceTask[Piece, Item]):
         network, codec = self._fitted()
         assert isinstance(network, FrameNetwork) and isinstance(codec, FrameCodec)
         [piece] = sequences_of([prompt])
-        if isinstance(length, bool) or length < 0:
-            raise ShapeError(message("length counts frames", came=repr(length), write="length=64"))
+        length = whole("length", length, least=0, rule="counts frames", write="length=64")
         network.eval()
         with self._thread_count(), torch.no_grad():
             found = list(drawn(network, codec, codec.encode(piece, labelled=False), length, generator_of(seed)))
@@ -142,8 +141,7 @@ class Frames(SequenceTask[Piece, Item]):
     def _check(self) -> Cell:
         cell = self._check_sequence(("keys",))
         check_choice("kind of values", self.values, KINDS)
-        if isinstance(self.transpose, bool) or not isinstance(self.transpose, int) or self.transpose < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise RecellError(message("transpose counts keys, from 0", came=repr(self.transpose), write="transpose=5"))
+        whole("transpose", self.transpose, least=0, rule="counts keys, from 0", write="transpose=5", error=RecellError)
         if self.transpose and self.values == "real":
             raise RecellError(message("only keys can be transposed", came="values='real'", write="transpose=0"))
         return cell

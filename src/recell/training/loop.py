@@ -13,14 +13,14 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from recell.errors import ModelError, RecellError, message, unknown
+from recell.errors import ModelError, RecellError, message, unknown, whole
 from recell.training import optimizers
 from recell.training.average import Average
 from recell.training.checkpoint import BEST, Checkpoints, Saved
@@ -106,9 +106,7 @@ def checked_plan(settings: Mapping[str, Any]) -> Plan:
             raise RecellError(unknown("entry of the plan", name, known))
     plan = Plan(**settings)
     for name in ("steps", "report_every", "validate_every", "checkpoint_every"):
-        value = getattr(plan, name)
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise RecellError(message(f"{name} counts steps, from 1", came=repr(value), write=f"{name}=100"))
+        whole(name, getattr(plan, name), rule="counts steps, from 1", write=f"{name}=100", error=RecellError)
     for name in ("learning_rate", "weight_decay", "warmup", "floor", "average"):
         check_number(name, getattr(plan, name))
     if plan.average >= 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from recell.errors import CellError
+from recell.errors import CellError, whole
 from recell.graph.graph import Builder, Graph, State
 from recell.graph.rewrite import copy, relocate
 from recell.language.modifiers.common import free_name
@@ -85,6 +85,4 @@ def dilation(k: int) -> Dilation:
     step moves none of them. A cell that reads `t` reads the step's number within its run. Raises CellError for a k below
     1, and when applied to a cell that reads dt.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise CellError(f"k must be a whole number of at least 1; came {k!r}; write dilation(2)")
-    return Dilation(k)
+    return Dilation(whole("k", k, rule="must be a whole number of at least 1", write="dilation(2)", error=CellError))
