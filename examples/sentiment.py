@@ -24,6 +24,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
+from recell.data.labelled import LabelledFile
 from recell.tasks import Classifier
 
 ROWS = ("naive Bayes", "recell", "both")
@@ -68,13 +69,9 @@ def parsed() -> argparse.Namespace:
 
 def sentences(folder: Path, most: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Blame and praise; bytes that are no UTF-8 become a mark."""
-    texts, labels = [], []
-    for label in ("neg", "pos"):
-        lines = (folder / f"rt-polarity.{label}").read_text(encoding="utf-8", errors="replace").split("\n")
-        lines = [line for line in lines if line.strip()][:most]
-        texts += lines
-        labels += [label] * len(lines)
-    return np.array(texts, object), np.array(labels)
+    examples = list(LabelledFile(folder, encoding_errors="replace"))
+    kept = [example for label in ("neg", "pos") for example in [one for one in examples if one.label == label][:most]]
+    return np.array([example.value for example in kept], object), np.array([example.label for example in kept])
 
 
 def one_fold(texts, labels, learnt, measured, seed: int, arguments: argparse.Namespace) -> list[float]:

@@ -46,6 +46,23 @@ def test_texts_and_labels_side_by_side(tmp_path: Path) -> None:
             list(LabelledFile(tmp_path))
 
 
+@pytest.mark.parametrize("form", ["tabbed", "side by side", "folder"])
+def test_what_is_no_utf8_is_refused_or_replaced(form: str, tmp_path: Path) -> None:
+    (tmp_path / "label").write_text("x\nx\n", encoding="utf-8")
+    path = tmp_path / {"tabbed": "latin.tsv", "side by side": "seq.in", "folder": "x.txt"}[form]
+    path.write_bytes(b"x\tcaf\xe9\nx\tbar\n" if form == "tabbed" else b"caf\xe9\nbar\n")
+    if form == "folder":
+        (tmp_path / "label").unlink()
+    data = path if form == "tabbed" else tmp_path
+    assert seen(LabelledFile(data, encoding_errors="replace")) == [("caf\ufffd", "x"), ("bar", "x")]
+    assert len(LabelledFile(data, labelled=False, encoding_errors="replace")) == 2
+    with pytest.raises(DataError, match="is not UTF-8: byte 0xe9 at offset .*, or write encoding_errors='replace'"):
+        list(LabelledFile(data))
+    path.write_text("x\tbar\n", encoding="utf-16")
+    with pytest.raises(DataError, match="is UTF-16"):
+        list(LabelledFile(data, encoding_errors="replace"))
+
+
 def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
     path = tmp_path / "x.ts"
     path.write_text("@dimensions 1\n@classLabel true\n@data\n1,2:a\n3:b\n", encoding="utf-8")

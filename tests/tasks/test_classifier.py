@@ -298,6 +298,25 @@ def test_the_command_line_trains_evaluates_and_answers(tmp_path, capsys) -> None
     assert rows == [[text, answer] for text, answer in zip(x, Classifier.load(tmp_path / "m").predict(x), strict=True)]
 
 
+def test_texts_that_are_not_utf8_are_learnt_where_the_option_says_so(tmp_path, capsys) -> None:
+    from recell.cli.run import run
+
+    for name, text in (("rt.neg", b"a bore\nna\xefve\n"), ("rt.pos", b"caf\xe9\nfine\n")):
+        (tmp_path / name).write_bytes(text * 5)
+    out = tmp_path / "out"
+    asked = ["train", "classifier", str(tmp_path), "--out", str(out), "--steps", "1", "--hidden-size", "4", "--quiet"]
+    assert run(asked) == 2
+    assert "is not UTF-8" in (said := capsys.readouterr().err) and "encoding_errors='replace'" in said and said.count("\n") == 1
+    assert run([*asked, "--set", "encoding_errors=replace"]) == 0
+    model = Classifier.load(out)
+    assert model.encoding_errors == "replace" and "\ufffd" in model.codec_.reader.vocabulary
+    capsys.readouterr()
+    assert run(["predict", str(out), str(tmp_path / "rt.pos")]) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == ["caf\ufffd", "fine"] * 5
+    with pytest.raises(RecellError, match="encoding_errors"):
+        Classifier(encoding_errors="ignore").fit(*texts(9), progress=False)
+
+
 def test_scikit_learn_divides_by_class() -> None:
     base = pytest.importorskip("sklearn.base")
     selection = pytest.importorskip("sklearn.model_selection")

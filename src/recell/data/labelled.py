@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recell.data.images import labels_beside, read_images
 from recell.data.numbers import check_finite
 from recell.data.series import read_series
-from recell.data.text import read_lines
+from recell.data.text import EncodingErrors, read_lines
 from recell.errors import DataError, message
 
 Label = str | int
@@ -42,11 +42,14 @@ class LabelledFile:
     - another folder: a file for each label, a text on each line. The label is the file's name without its suffix, or the
       suffix where names differ in that alone (`reviews.pos`, `reviews.neg`).
 
-    ``separator`` divides the labels of one example where it may have several: `sad|short`.
+    ``separator`` divides the labels of one example where it may have several: `sad|short`. ``encoding_errors`` "replace": what is
+    no UTF-8 in a text becomes U+FFFD, in place of a DataError.
     """
 
-    def __init__(self, path: str | Path, *, labelled: bool = True, separator: str | None = None) -> None:
-        self.path, self._labelled, self._separator = Path(path), labelled, separator
+    def __init__(self, path: str | Path, *, labelled: bool = True, separator: str | None = None,
+                 encoding_errors: EncodingErrors = "strict") -> None:  # fmt: skip
+        self.path, self.labelled, self.separator = Path(path), labelled, separator
+        self.encoding_errors: EncodingErrors = encoding_errors
         self._count: int | None = None
 
     def __iter__(self) -> Iterator[Labelled]:
@@ -65,10 +68,10 @@ class LabelledFile:
         return self._count
 
     def _read(self) -> Iterator[Labelled]:
-        for example in _reader(self.path)(self.path, self._labelled):
-            label = example.label if self._labelled else None
-            if self._separator is not None and isinstance(label, str):
-                label = tuple(part.strip() for part in label.split(self._separator) if part.strip())
+        for example in _reader(self.path)(self):
+            label = example.label if self.labelled else None
+            if self.separator is not None and isinstance(label, str):
+                label = tuple(part.strip() for part in label.split(self.separator) if part.strip())
             yield Labelled(example.value, label, example.where)
 
 
@@ -190,36 +193,37 @@ def _reader(path: Path) -> Any:
     return _images if "idx3" in path.name else _tabbed
 
 
-def _series(path: Path, labelled: bool) -> Iterator[Labelled]:
-    for number, values, label in read_series(path):
-        if labelled and label is None:
-            raise DataError(message(f"{path} has no classes", came="@classLabel false", write="a class for each series"))
-        yield Labelled(values, label, f"{path}, line {number}")
+def _series(source: LabelledFile) -> Iterator[Labelled]:
+    for number, values, label in read_series(source.path):
+        if source.labelled and label is None:
+            raise DataError(message(f"{source.path} has no classes", came="@classLabel false", write="a class for each series"))
+        yield Labelled(values, label, f"{source.path}, line {number}")
 
 
-def _images(path: Path, labelled: bool) -> Iterator[Labelled]:
-    images = read_images(path)
-    labels = labels_beside(path).tolist() if labelled else [None] * len(images)
+def _images(source: LabelledFile) -> Iterator[Labelled]:
+    path, images = source.path, read_images(source.path)
+    labels = labels_beside(path).tolist() if source.labelled else [None] * len(images)
     if len(labels) != len(images):
         raise DataError(f"{path} holds {len(images)} images and the file beside it {len(labels)} labels; fetch both again")
     for number, (image, label) in enumerate(zip(images, labels, strict=True), 1):
         yield Labelled(image, label, f"{path}, image {number}")
 
 
-def _tabbed(path: Path, labelled: bool) -> Iterator[Labelled]:
-    with read_lines(path) as lines:
+def _tabbed(source: LabelledFile) -> Iterator[Labelled]:
+    path = source.path
+    with read_lines(path, source.encoding_errors) as lines:
         for number, line in enumerate(lines, 1):
             label, tab, text = line.partition("\t")
-            if labelled and not (tab and label.strip()):
+            if source.labelled and not (tab and label.strip()):
                 said = f"{path}, line {number} has no label"
                 raise DataError(message(said, came=f"{line!r:.40}", write="a label, a tab and a text"))
             yield Labelled(text if tab else line, label if tab else None, f"{path}, line {number}")
 
 
-def _side_by_side(folder: Path, labelled: bool) -> Iterator[Labelled]:
-    texts, labels = folder / "seq.in", folder / "label"
-    number = 0
-    with read_lines(texts) as lines, read_lines(labels) if labelled else nullcontext() as marks:
+def _side_by_side(source: LabelledFile) -> Iterator[Labelled]:
+    texts, labels = source.path / "seq.in", source.path / "label"
+    number, how = 0, source.encoding_errors
+    with read_lines(texts, how) as lines, read_lines(labels, how) if source.labelled else nullcontext() as marks:
         for number, text in enumerate(lines, 1):
             label = None if marks is None else next(marks, "").strip()
             if label == "":
@@ -230,11 +234,11 @@ def _side_by_side(folder: Path, labelled: bool) -> Iterator[Labelled]:
             raise DataError(f"{texts} ends after line {number}, where {labels.name} goes on; the files need a line each")
 
 
-def _folder(folder: Path, labelled: bool) -> Iterator[Labelled]:
-    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+def _folder(source: LabelledFile) -> Iterator[Labelled]:
+    files = sorted(file for file in source.path.iterdir() if file.is_file() and not file.name.startswith("."))
     by_suffix = len({file.stem for file in files}) == 1 < len(files)
     for file in files:
         label = file.suffix.removeprefix(".") if by_suffix else file.stem
-        with read_lines(file) as lines:
+        with read_lines(file, source.encoding_errors) as lines:
             for number, line in enumerate(lines, 1):
                 yield Labelled(line, label, f"{file}, line {number}")

@@ -7,11 +7,12 @@ import json
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from recell.data.files import reason
 from recell.errors import DataError, message
 
+EncodingErrors = Literal["strict", "replace"]  # what becomes of bytes that are no UTF-8: an error, or the mark U+FFFD
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -23,8 +24,7 @@ def read_text(path: str | Path) -> str:
     """
     path = Path(path)
     content = _content(path)
-    if content.startswith(_UTF16):
-        raise DataError(f"{path} is UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8 {path}")
+    _check_utf16(path, content)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -38,12 +38,14 @@ def read_text(path: str | Path) -> str:
     return text
 
 
-def read_lines(path: str | Path) -> closing[Generator[str, None, None]]:
+def read_lines(path: str | Path, encoding_errors: EncodingErrors | None = None) -> closing[Generator[str, None, None]]:
     """``with read_lines(path) as lines``: the lines of a UTF-8 file without their ends, as they are read.
 
-    The file may be larger than memory, and is closed where the block ends, also by an error. DataError as `read_text`.
+    The file may be larger than memory, and is closed where the block ends, also by an error. DataError as `read_text`;
+    a caller with an option ``encoding_errors`` hands it on, and the error then offers it. With "replace", what is no UTF-8
+    becomes U+FFFD.
     """
-    return closing(_lines(Path(path)))
+    return closing(_lines(Path(path), encoding_errors))
 
 
 def json_of(line: str, where: str, form: str) -> Any:
@@ -54,14 +56,26 @@ def json_of(line: str, where: str, form: str) -> Any:
         raise DataError(message(f"{where} is no JSON ({error})", came=f"{line.strip()!r:.40}", write=form)) from None
 
 
-def _lines(path: Path) -> Generator[str, None, None]:
+def _lines(path: Path, encoding_errors: EncodingErrors | None) -> Generator[str, None, None]:
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, "rb") as content:
+            _check_utf16(path, content.read(2))
+        with open(path, encoding="utf-8-sig", errors=encoding_errors) as file:
             for line in file:
                 yield line.removesuffix("\n")
-    except (OSError, UnicodeDecodeError, ValueError):
-        read_text(path)  # says what is wrong in one line
+    except (OSError, ValueError) as error:
+        try:
+            read_text(path)  # says what is wrong in one line
+        except DataError as said:
+            if encoding_errors == "strict" and isinstance(error, UnicodeDecodeError):
+                raise DataError(f"{said}, or write encoding_errors='replace', which puts U+FFFD in its place") from None
+            raise
         raise
+
+
+def _check_utf16(path: Path, content: bytes) -> None:
+    if content.startswith(_UTF16):
+        raise DataError(f"{path} is UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8 {path}")
 
 
 def _content(path: Path) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recell.data.buckets import in_batches, in_windows
 from recell.data.labelled import Label, Labelled, LabelledFile, Labels, labelled_of, unlabelled_of
+from recell.data.text import EncodingErrors
 from recell.data.vocabulary import tokenize
 from recell.errors import DataError, ModelError, RecellError, is_whole, message, unknown
 from recell.language.cell import Cell
@@ -46,7 +47,8 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
     ``pooling`` "last", "mean", "max" or "attention". ``class_weight`` "balanced" or weights by class: with one label, the
     weight of an example of that class (balanced: examples / (classes * its examples)); with several, what its presence weighs
     beside its absence (balanced: absent / present). ``threshold``: the probability from which a label is given, where there
-    may be several. ``label_separator`` divides the labels of a file's line. ``stream=True`` reads a file anew each epoch.
+    may be several. ``label_separator`` divides the labels of a file's line. ``encoding_errors`` "strict" refuses a file of texts
+    that is not UTF-8, "replace" puts U+FFFD in the place of what is none. ``stream=True`` reads a file anew each epoch.
 
     ``hidden_size`` may be a list, a size for each layer. Between layers: ``residual`` or ``highway``, ``dropout``; before the
     first ``input_dropout``; ``variational`` drops the same units at all steps (`recell.nn.Recurrent`).
@@ -61,10 +63,11 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
                  vectors: str | None = None, lowercase: bool = True, minimum_count: int = 1, vocabulary_size: int = 8000,
                  unknown_rate: float = 0.02, scale: str = "channels",
                  class_weight: str | Mapping[Any, float] | None = None, label_smoothing: float = 0.0, threshold: float = 0.5,
-                 label_separator: str | None = None, batch_size: int = 32, steps: int | None = None, epochs: int | None = None,
-                 optimizer: str = "adamw", learning_rate: float = 3e-3, validation_fraction: float = 0.1,
-                 patience: int | None = None, plan: Mapping[str, Any] | None = None, seed: int = 0, threads: int | None = None,
-                 device: str = "cpu", backend: str = "auto", stream: bool = False) -> None:  # fmt: skip
+                 label_separator: str | None = None, encoding_errors: EncodingErrors = "strict", batch_size: int = 32,
+                 steps: int | None = None, epochs: int | None = None, optimizer: str = "adamw", learning_rate: float = 3e-3,
+                 validation_fraction: float = 0.1, patience: int | None = None, plan: Mapping[str, Any] | None = None,
+                 seed: int = 0, threads: int | None = None, device: str = "cpu", backend: str = "auto",
+                 stream: bool = False) -> None:  # fmt: skip
         self.cell = cell
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -89,6 +92,7 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         self.label_smoothing = label_smoothing
         self.threshold = threshold
         self.label_separator = label_separator
+        self.encoding_errors: EncodingErrors = encoding_errors
         self.batch_size = batch_size
         self.steps = steps
         self.epochs = epochs
@@ -177,7 +181,8 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def _check(self) -> Cell:
         cell = self._check_sequence(("embedding_size", "minimum_count", "vocabulary_size"))
-        for name, choices in (("level", LEVELS), ("scale", SCALES), ("pooling", POOLINGS)):
+        for name, choices in (("level", LEVELS), ("scale", SCALES), ("pooling", POOLINGS),
+                              ("encoding_errors", get_args(EncodingErrors))):  # fmt: skip
             check_choice(name, getattr(self, name), choices)
         for name in ("unknown_rate", "label_smoothing", "threshold"):
             check_part(name, getattr(self, name), write=0.1)
@@ -190,11 +195,13 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def _labelled(self, data: Any, labels: Any) -> Source[Labelled]:
         if isinstance(data, (str, Path)):
-            return LabelledFile(data, separator=self.label_separator)
+            return LabelledFile(data, separator=self.label_separator, encoding_errors=self.encoding_errors)
         return labelled_of(data, labels)
 
     def _unlabelled(self, data: Any) -> Iterable[Labelled]:
-        return LabelledFile(data, labelled=False) if isinstance(data, (str, Path)) else unlabelled_of(data)
+        if isinstance(data, (str, Path)):
+            return LabelledFile(data, labelled=False, encoding_errors=self.encoding_errors)
+        return unlabelled_of(data)
 
     def _split(self, examples: Source[Labelled], validation: Any) -> tuple[Source[Labelled], Source[Labelled]]:
         """As of every task, but an example whose label no other has is learnt from, not held out."""
