@@ -37,6 +37,32 @@ def test_any_rows_of_a_growing_list_in_any_order() -> None:
             assert table[: len(rows[number]), n].tolist() == rows[number].tolist() and not table[len(rows[number]) :, n].any()
 
 
+def test_the_first_rows_alone_are_kept() -> None:
+    kept, rows = Ragged(), rows_of(2, 30, 0)
+    for row in rows[:20]:
+        kept.append(row)
+    kept.cut(25)
+    assert len(kept) == 20
+    kept.cut(12)
+    assert len(kept) == 12
+    for row in rows[20:]:
+        kept.append(row)
+    held = rows[:12] + rows[20:]
+    assert len(kept) == len(held) and kept.lengths(np.arange(len(held))).tolist() == list(map(len, held))
+    table = kept.padded(np.arange(len(held)))
+    assert [table[: len(row), n].tolist() for n, row in enumerate(held)] == [row.tolist() for row in held]
+
+
+def test_a_new_row_costs_no_copy_of_those_before_it() -> None:
+    kept, buffers = Ragged(), list[np.ndarray]()
+    for _ in range(2000):
+        kept.append(np.arange(3))
+        kept.lengths(np.array([0]))
+        if not buffers or buffers[-1] is not kept._flat:
+            buffers.append(kept._flat)
+    assert len(buffers) < 20
+
+
 def test_rows_without_anything_give_one_empty_step() -> None:
     kept = Ragged()
     for _ in range(3):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from recell import cells
+from recell.tasks import _words
 from recell.tasks._words import WordFeatures, WordTable, shape_of, trigrams_of
 
 SENTENCES = [["Play", "the", "song", "the", "2nd"], ["the", "Zebra"], ["a", "song"]]
@@ -42,6 +44,21 @@ def test_a_batch_does_not_depend_on_what_was_read_before() -> None:
     used.encode(["another", "Zebra", "zoo", "the"])
     expected, found = batch_of(fresh, SENTENCES), batch_of(used, SENTENCES)
     assert all(np.array_equal(expected[name], found[name]) for name in expected) and expected.keys() == found.keys()
+
+
+def test_a_stream_of_new_words_is_spelt_without_being_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_words, "_KEPT", 30)
+    words, trained = table(), {word for sentence in SENTENCES for word in sentence}
+    stream = [[f"word{n}", "Zebra", f"x{n % 7}"] for n in range(200)]
+    for start in range(0, 200, 4):
+        part = stream[start : start + 4]
+        words.encode([word for sentence in stream for word in sentence])  # reads them without spelling any
+        expected, found = batch_of(table(), part), batch_of(words, part)
+        assert all(np.array_equal(expected[name], found[name]) for name in expected)
+        assert trained <= words._numbers.keys() and len(words._numbers) <= len(trained) + 30 + 4 * 3
+        rows = (words._letters, words._threes, words._shape)
+        assert {len(kept) for kept in rows} == {len(words._numbers)}
+        assert all(kept._flat.nbytes + kept._ends.nbytes < 20_000 for kept in rows)
 
 
 def test_a_word_is_spelt_by_what_both_directions_end_with() -> None:

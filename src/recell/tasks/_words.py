@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recell import cells
-from recell.data.ragged import Ragged, side_by_side
+from recell.data.ragged import Ragged, in_columns, side_by_side
 from recell.data.vocabulary import UNKNOWN, Vocabulary
 from recell.errors import ModelError, ShapeError, message
 from recell.language.cell import Cell
@@ -32,6 +32,7 @@ Batch = dict[str, Tensor]
 WIDTHS = "word_size, character_size (twice), trigram_size and shape_size"  # what a word's features are made of
 _FURTHER = 32  # how much further than twice a size that does not fit is looked for one that does
 _LONGEST_WORD = 40  # characters that are read of a word
+_KEPT = 20_000  # spellings of words that training never saw; a stream of them has no end
 
 
 class WordTable:
@@ -41,7 +42,8 @@ class WordTable:
                  shapes: Vocabulary | None = None) -> None:
         self.words, self.characters, self.trigrams, self.lowercase = words, characters, trigrams, lowercase
         self.shapes = shapes
-        self._numbers: dict[str, int] = {}  # of the words whose spelling was asked for
+        self._numbers: dict[str, int] = {}  # of the words whose spelling is kept, the training words first
+        self._trained = 0
         self._letters, self._threes, self._shape = Ragged(), Ragged(), Ragged()
 
     @classmethod
@@ -61,13 +63,15 @@ class WordTable:
                 seen[shape_of(word)] += count
         known = set(known)
         kept = {word: max(count, minimum_count if word in known else 0) for word, count in lowered.items()}
-        return cls(_most(kept, minimum_count), _most(letters, 1), _most(threes, 2) if trigrams else None, lowercase=lowercase,
-                   shapes=_most(seen, 2) if shapes else None)
+        table = cls(_most(kept, minimum_count), _most(letters, 1), _most(threes, 2) if trigrams else None, lowercase=lowercase,
+                    shapes=_most(seen, 2) if shapes else None)
+        for word in counts:
+            table._spelling(word)
+        table._trained = len(counts)
+        return table
 
     def encode(self, words: Sequence[str]) -> NDArray[np.int64]:
         """The words' numbers, (words,)."""
-        for word in words:
-            self._spelling(word)  # batches find all spellings ready
         return self.words.encode_tokens([word.lower() for word in words] if self.lowercase else list(words))
 
     def _spelling(self, word: str) -> int:
@@ -80,21 +84,32 @@ class WordTable:
             self._shape.append(self.shapes.encode_tokens([shape_of(word)]) if self.shapes else np.zeros(0, np.int64))
         return number
 
+    def _forget(self) -> None:
+        """Let the spellings of other than the training words go, once they are many."""
+        if len(self._numbers) - self._trained > _KEPT:
+            while len(self._numbers) > self._trained:
+                self._numbers.popitem()
+            for rows in (self._letters, self._threes, self._shape):
+                rows.cut(self._trained)
+
     def batch(self, sentences: Sequence[tuple[Sequence[str], NDArray[np.int64]]]) -> Batch:
         """`words` (T, N), `lengths` (N,); each distinct word's `characters` (L, U), `trigrams` (U, L),
         `shapes` (U,) where there are any, longest word first; `which` (T, N) it is."""
-        spelt = [np.array([self._spelling(word) for word in words]) for words, _ in sentences]
-        distinct, first = np.unique(np.concatenate(spelt), return_index=True)
-        distinct = distinct[np.lexsort((first, -self._letters.lengths(distinct)))]  # no matter what was read before
-        place = np.zeros(len(self._numbers), np.int64)
-        place[distinct] = np.arange(len(distinct))
+        self._forget()
+        spelt = np.array([self._spelling(word) for words, _ in sentences for word in words])
+        distinct, first, place = np.unique(spelt, return_index=True, return_inverse=True)
+        letters = self._letters.lengths(distinct)
+        order = np.lexsort((first, -letters))  # no matter what was read before
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        distinct, lengths = distinct[order], np.array([len(words) for words, _ in sentences])
         found = {
             "words": side_by_side([numbers for _, numbers in sentences]),
-            "which": side_by_side([place[numbers] for numbers in spelt]),
+            "which": in_columns(rank[place], lengths),
             "characters": self._letters.padded(distinct),
-            "character_lengths": self._letters.lengths(distinct),
+            "character_lengths": letters[order],
             "trigrams": np.ascontiguousarray(self._threes.padded(distinct).T),
-            "lengths": np.array([len(words) for words, _ in sentences]),
+            "lengths": lengths,
         }
         if self.shapes is not None:
             found["shapes"] = self._shape.padded(distinct)[0]
