@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from recell import cells
@@ -14,7 +15,7 @@ from tests.contract.harness import Case, case_of, forward
 def step(p, x, s, dt):
     value, mask = np.split(x, 2, axis=1)
     seen = mask > 0
-    delta = s["d"] + dt
+    delta = np.where(s["t"] == 0, 0, s["d"] + dt)
     decay = lambda a: np.exp(-np.maximum(0, a))  # noqa: E731
     last = s["v"] + p["mean"]
     gamma_x = decay(p["w_gamma_x"] * delta + p["b_gamma_x"])
@@ -23,7 +24,7 @@ def step(p, x, s, dt):
     read = lambda k, state: filled @ p[f"W_{k}"].T + state @ p[f"U_{k}"].T + mask @ p[f"V_{k}"].T + p[f"b_{k}"]  # noqa: E731
     z, r = sigm(read("z", h)), sigm(read("r", h))
     h = (1 - z) * h + z * np.tanh(read("n", r * h))
-    return {"h": h, "v": np.where(seen, value, last) - p["mean"], "d": np.where(seen, 0, delta)}
+    return {"h": h, "v": np.where(seen, value, last) - p["mean"], "d": np.where(seen, 0, delta), "t": s["t"] + 1}
 
 
 def masked(case: Case, mask: np.ndarray) -> Case:
@@ -76,9 +77,37 @@ def test_elapsed_time_adds_up_where_nothing_was_seen() -> None:
     torch.testing.assert_close(delta, torch.tensor([[0.0, 0.0], [0.5, 0.5], [2.5, 2.5], [2.75, 0.25]]))
 
 
-def test_the_papers_first_delta_is_zero_where_elapsed_says_so() -> None:
-    layer, x = Recurrent("GRUD", 4, 5), torch.cat([torch.randn(6, 3, 2), torch.zeros(6, 3, 2)], -1)  # nothing seen
-    assert torch.equal(layer.trace(x)["delta_l0"][:, 0, 0], torch.arange(1.0, 7.0))
-    elapsed = torch.ones(6, 3)
-    elapsed[0] = 0
-    assert torch.equal(layer.trace(x, elapsed=elapsed)["delta_l0"][:, 0, 0], torch.arange(6.0))  # equation 5 of the paper
+def test_the_first_delta_is_the_papers_zero() -> None:
+    """Whatever elapsed says of the first step, in each direction the one that it reads first."""
+    layer = Recurrent("GRUD", 4, 5, bidirectional=True)
+    x = torch.cat([torch.randn(6, 3, 2), torch.zeros(6, 3, 2)], -1)  # nothing seen
+    for given in ({}, {"elapsed": torch.ones(6, 3)}):
+        trace = layer.trace(x, lengths=torch.tensor([6, 4, 1]), **given)
+        forward, reverse = trace["delta_l0"][..., 0], trace["delta_l0_reverse"][..., 0]
+        assert torch.equal(forward[:, 0], torch.arange(6.0)) and torch.equal(forward[:4, 1], torch.arange(4.0))
+        assert torch.equal(reverse[:, 0], torch.arange(6.0).flip(0)) and torch.equal(reverse[:4, 1], torch.arange(4.0).flip(0))
+        assert forward[0, 2] == reverse[0, 2] == 0
+    elapsed = torch.tensor([7.0, 0.5, 2.0, 1.0, 3.0, 0.25])
+    trace = layer.trace(x, elapsed=elapsed[:, None].expand(6, 3))
+    torch.testing.assert_close(trace["delta_l0"][:, 0, 0], torch.tensor([0, 0.5, 2.5, 3.5, 6.5, 6.75]))
+    torch.testing.assert_close(trace["delta_l0_reverse"][:, 0, 0], torch.tensor([13.5, 6.5, 6.0, 4.0, 3.0, 0.0]))
+
+
+@pytest.mark.parametrize("backend", ["eager", "cpu"])
+def test_the_first_step_of_a_chunk_is_not_the_first_of_its_sequence_and_that_after_a_reset_is(backend: str) -> None:
+    torch.manual_seed(5)
+    layer = Recurrent("GRUD", 4, 5, dtype=torch.float64, backend=backend)
+    x = torch.cat([torch.randn(7, 2, 2), (torch.rand(7, 2, 2) < 0.4).float()], -1).double()
+    elapsed = torch.rand(7, 2, dtype=torch.float64) + 0.5
+    whole, last = layer(x, elapsed=elapsed)
+    first, state = layer(x[:3], elapsed=elapsed[:3])
+    second, state = layer(x[3:], state, elapsed=elapsed[3:])
+    torch.testing.assert_close(torch.cat([first, second]), whole)
+    assert state["t"].flatten().tolist() == [7, 7]
+    for name in last:
+        torch.testing.assert_close(state[name], last[name])
+    afresh, _ = layer(x[3:], elapsed=elapsed[3:])
+    assert not torch.allclose(afresh, second)  # the states begin anew, and no time went by before them
+    reset = torch.zeros(7, 2, dtype=torch.bool)
+    reset[3] = True
+    torch.testing.assert_close(layer(x, elapsed=elapsed, reset=reset)[0], torch.cat([first, afresh]))

@@ -4,8 +4,8 @@ x is values and mask side by side, 1 where the value was seen; a missing one may
 standardised data: `layer.initialize(mean=lambda shape: means)` sets it. v is the last value less the mean, so that a feature
 never seen stands at its mean (the paper leaves that open); d is the time that had gone by since a feature was seen.
 
-The paper's delta is 0 at the first step, before which no time goes by; here it is elapsed[0], and 1 where `elapsed` is left out.
-For the paper's, give `elapsed` with 0 at each row's first step (in the reverse direction: at its last, which is read first).
+As in the paper's equation of delta it is 0 at the first step, before which no time goes by, whatever elapsed[0] says (in the
+reverse direction: at a row's last step, which is read first).
 """
 
 from recell.language.cell import cell
@@ -13,10 +13,10 @@ from recell.language.functions import exp, relu, sigmoid, split, tanh, where
 
 
 @cell(sizes={"v": "input/2", "d": "input/2"})
-def GRUD(p, x, h, v, d, dt):
+def GRUD(p, x, h, v, d, t, dt):
     value, mask = split(x, 2)
     seen = mask > 0
-    delta = d + dt
+    delta = where(t == 0, 0, d + dt)
     gamma_x = exp(-relu(p.w_gamma_x * delta + p.b_gamma_x))
     gamma_h = exp(-relu(p.W_gamma_h @ delta + p.b_gamma_h))
     mean = p.vector("mean", trainable=False, init=0.0)
