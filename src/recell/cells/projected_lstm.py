@@ -1,4 +1,8 @@
-"""LSTM with a recurrent projection (Sak, Senior and Beaufays 2014), torch.nn.LSTM's cell with proj_size."""
+"""LSTM with a recurrent projection (Sak, Senior and Beaufays 2014), torch.nn.LSTM's cell with proj_size.
+
+As in torch without the paper's diagonal peepholes from c to i, f and o, and without the second projection that the paper allows,
+which the output layer alone reads.
+"""
 
 from recell.language.cell import cell
 from recell.language.functions import sigmoid, tanh

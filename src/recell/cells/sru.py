@@ -1,8 +1,8 @@
 """Simple recurrent unit (Lei et al. 2018): the state enters by vectors alone, a scan; the highway makes it as wide as x.
 
 As in the paper W starts uniform with variance 1/d, and alpha = sqrt(1 + 2 exp(b_r)) keeps the highway's share of the variance:
-sqrt(3), as b_r starts at 0. `SRU(alpha=1.0)` leaves it out, as their library does with rescale=False. (Their library halves
-the variance of W_f and W_r and draws v of variance 1/2, of which the paper says nothing.)
+sqrt(3), as b_r starts at 0. `SRU(alpha=1.0)` leaves it out, as their library does with rescale=False. That library also halves
+the variance of W_f and W_r, and draws v_f and v_r with variance 1/2: not done here.
 """
 
 import math
