@@ -18,7 +18,10 @@ def test_lines_with_a_tab(tmp_path: Path) -> None:
     path.write_text("good\ta fine film\nbad|short\ta bore\n", encoding="utf-8")
     assert seen(LabelledFile(path)) == [("a fine film", "good"), ("a bore", "bad|short")]
     assert seen(LabelledFile(path, separator="|")) == [("a fine film", ("good",)), ("a bore", ("bad", "short"))]
-    assert seen(LabelledFile(path, labelled=False)) == [("a fine film", None), ("a bore", None)]
+    known = {"labelled": False, "classes": ["good", "bad", "short"]}
+    assert seen(LabelledFile(path, **known, separator="|")) == [("a fine film", None), ("a bore", None)]
+    assert seen(LabelledFile(path, **known)) == [("a fine film", None), ("bad|short\ta bore", None)]  # no class of this name
+    assert seen(LabelledFile(path, labelled=False)) == [("good\ta fine film", None), ("bad|short\ta bore", None)]
     assert len(LabelledFile(path)) == 2
     path.write_text("a line\nanother\n", encoding="utf-8")
     assert seen(LabelledFile(path, labelled=False)) == [("a line", None), ("another", None)]

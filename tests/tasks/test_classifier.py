@@ -11,6 +11,7 @@ import torch
 import recell
 from recell.errors import DataError, ModelError, RecellError
 from recell.tasks import Classifier
+from recell.training.progress import Quiet
 
 SMALL: dict[str, Any] = {"cell": "GRU", "hidden_size": 12, "embedding_size": 8, "dropout": 0.1, "threads": 1, "batch_size": 16,
                          "epochs": 10, "learning_rate": 0.02}  # fmt: skip
@@ -186,6 +187,26 @@ def test_a_label_that_one_example_has_is_learnt_not_held_out() -> None:
         labels[place] = "odd"
         task = Classifier(**{**SMALL, "steps": 1, "epochs": None}, validation_fraction=0.4).fit(x, labels, progress=False)
         assert "odd" in task.classes_
+
+
+def test_where_every_example_has_a_label_of_its_own_it_is_said_that_nothing_is_held_out(capsys) -> None:
+    x, options = [f"film {n}" for n in range(20)], {**SMALL, "steps": 1, "epochs": None}
+    task = Classifier(**options).fit(x, range(20), progress=Quiet())
+    said = capsys.readouterr().err
+    assert said.startswith("each example that was drawn to be held out has a label") and said.count("\n") == 1
+    assert len(task.classes_) == 20 and not any("validation" in record for record in task.history_)
+    for patient in ({"patience": 2}, {"plan": {"patience": 2}}):
+        with pytest.raises(RecellError, match="nothing is left to validate on; came patience=2; write validation="):
+            Classifier(**options, **patient).fit(x, range(20), progress=False)
+    Classifier(**options, validation_fraction=0).fit(x, range(20), progress=Quiet())
+    Classifier(**options).fit(x, [0, 1] * 10, progress=Quiet())
+    assert capsys.readouterr().err == ""
+
+
+def test_a_tab_within_a_text_that_is_asked_about_is_of_the_text(fitted: Classifier, tmp_path) -> None:
+    (tmp_path / "asked.txt").write_text("the film was not\tgood !\nbad\tthe film was good !\n", encoding="utf-8")
+    shown = list(fitted.answers(tmp_path / "asked.txt"))
+    assert shown == [("the film was not\tgood !", "bad"), ("the film was good !", "good")]
 
 
 def test_a_label_that_training_never_saw_counts_as_missed_in_score(fitted: Classifier) -> None:

@@ -77,6 +77,8 @@ def test_vectors_are_of_words(tmp_path: Path) -> None:
         fitted(Classifier, path, level="characters")
     with pytest.raises(RecellError, match="vectors are of words; came series"):
         Classifier(vectors=str(path)).fit([np.ones((3, 2)), np.zeros((4, 2))] * 4, ["a", "b"] * 4, progress=False)
+    with pytest.raises(RecellError, match="vectors are of words; came frames"):
+        Tagger(vectors=str(path)).fit([np.ones((3, 2))] * 4, [["a", "b", "a"]] * 4, progress=False)
     with pytest.raises(DataError, match="cannot be read"):
         fitted(Classifier, tmp_path / "none.txt")
     for wrong, said in (("x", "holds what is no number; came 'x'"), ("nan", "value that is no number"), ("1e39", "too large")):

@@ -37,7 +37,8 @@ class LabelledFile:
 
     - `.ts`: series of the UEA and UCR archives.
     - `...images-idx3-ubyte[.gz]`: images row by row, their labels in the file beside it.
-    - another file: a label, a tab and a text on each line; without labels a text on each line.
+    - another file: a label, a tab and a text on each line; without labels a text on each line, after a label and a tab where
+      the label is one of ``classes``, those that are known. Any other tab is of the text.
     - a folder with the files `seq.in` and `label`: texts and labels line by line (SNIPS).
     - another folder: a file for each label, a text on each line. The label is the file's name without its suffix, or the
       suffix where names differ in that alone (`reviews.pos`, `reviews.neg`).
@@ -47,8 +48,9 @@ class LabelledFile:
     """
 
     def __init__(self, path: str | Path, *, labelled: bool = True, separator: str | None = None,
-                 encoding_errors: EncodingErrors = "strict") -> None:  # fmt: skip
+                 encoding_errors: EncodingErrors = "strict", classes: Iterable[Label] = ()) -> None:  # fmt: skip
         self.path, self.labelled, self.separator = Path(path), labelled, separator
+        self._classes = {str(name).strip() for name in classes}
         self.encoding_errors: EncodingErrors = encoding_errors
         self._count: int | None = None
 
@@ -71,8 +73,16 @@ class LabelledFile:
         for example in _reader(self.path)(self):
             label = example.label if self.labelled else None
             if self.separator is not None and isinstance(label, str):
-                label = tuple(part.strip() for part in label.split(self.separator) if part.strip())
+                label = tuple(self._parts(label))
             yield Labelled(example.value, label, example.where)
+
+    def knows(self, label: str) -> bool:
+        """Whether it is one of the known classes, or several of them."""
+        return bool(parts := self._parts(label)) and self._classes.issuperset(parts)
+
+    def _parts(self, label: str) -> list[str]:
+        parts = [label] if self.separator is None else label.split(self.separator)
+        return [part.strip() for part in parts if part.strip()]
 
 
 def labelled_of(data: Any, labels: Any = None) -> list[Labelled]:
@@ -217,7 +227,8 @@ def _tabbed(source: LabelledFile) -> Iterator[Labelled]:
             if source.labelled and not (tab and label.strip()):
                 said = f"{path}, line {number} has no label"
                 raise DataError(message(said, came=f"{line!r:.40}", write="a label, a tab and a text"))
-            yield Labelled(text if tab else line, label if tab else None, f"{path}, line {number}")
+            is_cut = source.labelled or (tab and source.knows(label))
+            yield Labelled(text if is_cut else line, label if is_cut else None, f"{path}, line {number}")
 
 
 def _side_by_side(source: LabelledFile) -> Iterator[Labelled]:

@@ -22,7 +22,7 @@ from recell.data.vocabulary import tokenize
 from recell.errors import DataError, ModelError, RecellError, is_whole, message, unknown
 from recell.language.cell import Cell
 from recell.tasks import _scores
-from recell.tasks._checks import check_choice, check_part, unseen
+from recell.tasks._checks import check_choice, check_part
 from recell.tasks._classes import Answer, ClassCodec, ClassNetwork, Item, check_classes, names_of, truth_of
 from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, TokenFeatures, reader_of
 from recell.tasks._layers import HiddenSize, Layers
@@ -200,22 +200,13 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def _unlabelled(self, data: Any) -> Iterable[Labelled]:
         if isinstance(data, (str, Path)):
-            return LabelledFile(data, labelled=False, encoding_errors=self.encoding_errors)
+            return LabelledFile(data, labelled=False, separator=self.label_separator, encoding_errors=self.encoding_errors,
+                                classes=self.classes_.tolist())  # fmt: skip
         return unlabelled_of(data)
 
-    def _split(self, examples: Source[Labelled], validation: Any) -> tuple[Source[Labelled], Source[Labelled]]:
-        """As of every task, but an example whose label no other has is learnt from, not held out."""
-        learnt, held = super()._split(examples, validation)
-        seen = {name for example in learnt for name in (*names_of(example.label), *range(example.columns))}
-        foreign = (example for example in held if not seen.issuperset(names_of(example.label)))
-        if validation is not None:
-            for example in foreign:
-                strange = next(name for name in names_of(example.label) if name not in seen)
-                raise unseen(example.where, "label", str(strange), map(str, seen))
-            return learnt, held
-        if not (strange := list(foreign)):
-            return learnt, held
-        return [*learnt, *strange], [example for example in held if example not in strange]
+    def _labels_in(self, example: Labelled) -> Iterable[Any]:
+        """Its labels; an indicator matrix has a column for each label, seen or not."""
+        return () if example.columns else names_of(example.label)
 
     def _learn_codec(self, examples: Source[Labelled]) -> ClassCodec:
         counts: dict[Label, int] = {}

@@ -15,7 +15,7 @@ import numpy as np
 
 from recell.data.sentences import Sentence, SentenceFile, sentences_of, unlabelled_of
 from recell.data.tags import OUTSIDE, is_formed, scheme_of
-from recell.errors import DataError
+from recell.errors import DataError, RecellError, message
 from recell.language.cell import Cell
 from recell.tasks import _scores
 from recell.tasks._checks import check_choice
@@ -167,6 +167,8 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         else:
             kinds = sorted({tag[2:] for tag in tags if tag != OUTSIDE})
             names, scheme = [OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in "BIES")], "bioes"
+        if features and self.vectors is not None:
+            raise RecellError(message("vectors are of words", came="frames to learn from", write="vectors=None"))
         table = None if features else self._word_table(Spoken(examples))
         return TagCodec(table, features, names, scheme, sorted(intents), written=written, whole=whole)
 
