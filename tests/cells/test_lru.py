@@ -15,7 +15,7 @@ def eigenvalues(p) -> np.ndarray:
 def step(p, x, s):
     """The same in complex numbers."""
     decay, B, C = eigenvalues(p), p["B_re"] + 1j * p["B_im"], p["C_re"] + 1j * p["C_im"]
-    h = decay * (s["h_re"] + 1j * s["h_im"]) + np.sqrt(1 - np.abs(decay) ** 2) * (x @ B.T)
+    h = decay * (s["h_re"] + 1j * s["h_im"]) + np.exp(p["gamma_log"]) * (x @ B.T)
     return {"h_re": h.real, "h_im": h.imag, "output": (h @ C.T).real + p["D"] * x}
 
 
@@ -50,6 +50,16 @@ def test_white_noise_leaves_the_state_as_strong_as_it_is() -> None:
     power = (state["h_re"] ** 2 + state["h_im"] ** 2)[0].mean(0)
     expected = (layer.B_re_l0**2 + layer.B_im_l0**2).sum(1)
     torch.testing.assert_close(power, expected, rtol=0.15, atol=0)
+
+
+def test_its_normaliser_starts_at_what_its_eigenvalues_ask_for() -> None:
+    p = start("LRU", hidden=50)
+    np.testing.assert_allclose(np.exp(p["gamma_log"]), np.sqrt(1 - np.abs(eigenvalues(p)) ** 2), rtol=1e-12)
+    layer = Recurrent("LRU", 3, 50, dtype=torch.float64)
+    before = layer.nu_log_l0.clone()
+    layer.reset_parameters()
+    assert not torch.equal(layer.nu_log_l0, before)
+    torch.testing.assert_close(layer.gamma_log_l0.exp(), (1 - (-2 * layer.nu_log_l0.exp()).exp()).sqrt())
 
 
 def test_a_modulus_of_one_has_a_finite_gradient() -> None:

@@ -109,9 +109,16 @@ def test_functions_that_do_not_draw_leave_the_generator_alone():
     assert torch.equal(torch.rand(()), expected)
 
 
+def test_a_function_may_follow_from_another_parameter():
+    first = torch.rand(4, dtype=D)
+    found = init.fill_(torch.empty(4, dtype=D), lambda shape, first, scale=2: scale * first, {"first": first, "scale": first})
+    assert torch.equal(found, 2 * first)  # what has a value already is not asked for
+
+
 @pytest.mark.parametrize(
     "call, error, expected",
     [
+        (lambda: init.fill_(torch.empty(4), lambda shape, b: b, {"a": D}), DataError, "asks for 'b'; .* generator, a"),
         (lambda: init.fill_(torch.empty(4), "orthogonl"), DataError, "no initialiser 'orthogonl'"),
         (lambda: init.fill_(torch.empty(4), "orthogonal"), ShapeError, "fills a matrix"),
         (lambda: init.fill_(torch.empty(4), lambda shape: torch.zeros(5)), ShapeError, r"\(5,\) for a parameter \(4,\)"),

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recell.errors import DataError, ShapeError
+from recell.errors import DataError, ShapeError, message
 
 Init = float | str | Callable[..., Any]
 
@@ -77,11 +77,12 @@ NAMED: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def fill_(tensor: Tensor, init: Init) -> Tensor:
+def fill_(tensor: Tensor, init: Init, others: Mapping[str, Tensor] | None = None) -> Tensor:
     """Fill a tensor by a number, an initialiser's name, or a function shape -> array.
 
     A function that draws takes an argument named `generator` too: a numpy.random.Generator seeded from torch's own, so that
-    it follows torch.manual_seed. A tensor on the meta device has nothing to fill.
+    it follows torch.manual_seed. One whose values follow from those of another parameter takes an argument of its name, an
+    array; `others` has them. A tensor on the meta device has nothing to fill.
     """
     if tensor.is_meta:
         return tensor
@@ -96,7 +97,7 @@ def fill_(tensor: Tensor, init: Init) -> Tensor:
             raise DataError(f"an initialiser is a number, a name or a function shape -> array, not {init!r}")
         if init in NAMED.values():
             return init(tensor)
-        array = _as_tensor(init, _array_of(init, tuple(tensor.shape)))
+        array = _as_tensor(init, _array_of(init, tuple(tensor.shape), others or {}))
         if array.shape != tensor.shape:
             raise ShapeError(f"the initialiser gave an array {tuple(array.shape)} for a parameter {tuple(tensor.shape)}")
         if not array.isfinite().all():
@@ -113,18 +114,28 @@ def _as_tensor(init: Callable[..., Any], given: Any) -> Tensor:
         raise DataError(said) from None
 
 
-def _array_of(init: Callable[..., Any], shape: tuple[int, ...]) -> Any:
-    if not _draws(init):
-        return init(shape)  # and torch's generator stays where it is
-    seed = int(torch.randint(2**63 - 1, (), device="cpu"))
-    return init(shape, generator=np.random.default_rng(seed))
+def _array_of(init: Callable[..., Any], shape: tuple[int, ...], others: Mapping[str, Tensor]) -> Any:
+    given: dict[str, Any] = {}
+    for name in _asked(init):
+        if name == "generator":  # unasked, torch's generator stays where it is
+            given[name] = np.random.default_rng(int(torch.randint(2**63 - 1, (), device="cpu")))
+        elif name in others:
+            given[name] = others[name].detach().cpu().numpy()
+        else:
+            known = ", ".join(["generator", *others])
+            said = f"the initialiser {getattr(init, '__name__', repr(init))} asks for {name!r}"
+            raise DataError(message(said, write=f"one of {known}, a parameter that the cell reads before this one"))
+    return init(shape, **given)
 
 
-def _draws(init: Callable[..., Any]) -> bool:
+def _asked(init: Callable[..., Any]) -> list[str]:
+    """The arguments beside the shape that an initialiser cannot do without, and `generator`."""
     try:
-        return "generator" in inspect.signature(init).parameters
+        arguments = list(inspect.signature(init).parameters.values())[1:]
     except ValueError:  # a built-in without a signature
-        return False
+        return []
+    named = [a for a in arguments if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY)]
+    return [a.name for a in named if a.default is a.empty or a.name == "generator"]
 
 
 def _named(name: str) -> Callable[[Tensor], Tensor]:

@@ -281,7 +281,7 @@ def fill_named(runner: Runner, stored: Sequence[Tensor], key: str, init: Init) -
         if not places[name]:
             raise DataError(f"{name} is not stored: this module was made with bias=False; write bias=True")
         first, *rest = places[name]
-        fill_(first, init)
+        fill_(first, init, dict(zip(names, runner.packing.unpack(stored), strict=True)))
         for summand in rest:
             fill_(summand, 0.0)
 

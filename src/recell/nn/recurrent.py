@@ -101,8 +101,7 @@ class Recurrent(Layers):
         """Draw every parameter anew, as the constructor did."""
         for place, (layer, direction, suffix) in enumerate(self._places()):
             runner, names = self._restoring[layer], (*self._stored_names[place], *self._initial_names[place])
-            for name, parameter in zip(names, runner.cell.parameters(runner.sizes), strict=True):
-                initialise(getattr(self, name), parameter.init, self.hidden_sizes[layer])
+            initialise_all(self, runner.cell, runner.sizes, names, self.hidden_sizes[layer])
             if self.highway and layer and not direction:
                 between.fill_gate(self, suffix)
 
@@ -248,8 +247,10 @@ def make_parameters(module: nn.Module, cell: Cell, sizes: Mapping[str, int], hid
     names: list[str] = []
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ShapeError(f"dtype is a torch dtype of floating point; came {dtype!r}; write dtype=torch.float32")
+    made: dict[str, Tensor] = {}
     for parameter in cell.parameters(sizes):
-        value = initialise(torch.empty(parameter.shape, device=device, dtype=dtype), parameter.init, hidden_size)
+        value = initialise(torch.empty(parameter.shape, device=device, dtype=dtype), parameter.init, hidden_size, made)
+        made[parameter.name] = value
         names.append(free_name(module, cell, parameter.name, suffix))
         if parameter.trainable:
             module.register_parameter(names[-1], nn.Parameter(value))
@@ -267,11 +268,18 @@ def free_name(module: nn.Module, cell: Cell, name: str, suffix: str) -> str:
     return stored
 
 
-def initialise(tensor: Tensor, init: Init | None, hidden_size: int) -> Tensor:
-    """By the cell's own `init`, or uniform in +-1/sqrt(hidden_size) as torch.nn does."""
+def initialise_all(module: nn.Module, cell: Cell, sizes: Mapping[str, int], names: Sequence[str], hidden_size: int) -> None:
+    """Draw the parameters that a module stores under these names anew."""
+    made: dict[str, Tensor] = {}
+    for name, parameter in zip(names, cell.parameters(sizes), strict=True):
+        made[parameter.name] = initialise(getattr(module, name), parameter.init, hidden_size, made)
+
+
+def initialise(tensor: Tensor, init: Init | None, hidden_size: int, others: Mapping[str, Tensor]) -> Tensor:
+    """By the cell's own `init`, which may read `others`, or uniform in +-1/sqrt(hidden_size) as torch.nn does."""
     if init is None:
         return uniform_fan_in_(tensor, hidden_size)
-    return fill_(tensor, init)
+    return fill_(tensor, init, others)
 
 
 def _check_options(cell: Cell, num_layers: int, bidirectional: bool, merge: str | None, reverse: bool) -> None:

@@ -16,7 +16,7 @@ from recell.nn.calls import Place, Streams
 from recell.nn.init import Init
 from recell.nn.layers import by_name, check_state_names, draw_seed, enter_state, fill_named, leave_state
 from recell.nn.packing import Packing
-from recell.nn.recurrent import as_cell, initialise, make_parameters
+from recell.nn.recurrent import as_cell, initialise_all, make_parameters
 
 
 class OneStep(nn.Module):
@@ -92,8 +92,7 @@ class Step(OneStep):
 
     def reset_parameters(self) -> None:
         """Draw every parameter anew, as the constructor did."""
-        for name, parameter in zip(self._stored_names, self.cell.parameters(self._runner.sizes), strict=True):
-            initialise(getattr(self, name), parameter.init, self.hidden_size)
+        initialise_all(self, self.cell, self._runner.sizes, self._stored_names, self.hidden_size)
 
     def forward(self, x: Tensor, state: Mapping[str, Tensor] | None = None, *,
                 elapsed: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
