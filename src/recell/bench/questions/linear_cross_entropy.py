@@ -8,8 +8,7 @@ first step, less both gradients; also in percent of the logits, which torch's pl
 
 What bounds it: the three products, logits, dx and dw, are 2 * 3 * tokens * inputs * classes floating point operations, 129.8
 GF at the first shape, and nothing that computes them one by one is done before that number over the FMA peak. `bound` is the
-ratio that no kernel of these products can pass: the 2 x that was promised lies beyond the peak of 2 cores of a Zen 4, where
-torch itself runs at 62 to 69 % of it.
+ratio that no kernel of these products can pass.
 """
 
 from __future__ import annotations

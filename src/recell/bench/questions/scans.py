@@ -8,20 +8,6 @@ What bounds it: `around` is the cell's step without its native passes: Python, t
 the ratio of the LSTM's step to `around` and the cell's products at the FMA peak. `needs` is the percentage of the peak at which
 the whole native part, scan included, would have to run for what is promised. The LSTM of this shape runs near the peak; a scan's
 products are fewer and its streams as long.
-
-Where the LRU of 128 units spends its time, some 34 ms (clocks around each phase of the native runtime, Python's clock around it;
-2 cores of a Zen 4): 4 + 4 + 4 products, 26.8 at the FMA peak; 3.6 more in them, most of it while the lines of the next steps are
-fetched (B forward 5.2 where 4.5 is the peak, C 4.9; backward C 5.5, B 5.0; weight gradients 9.9 where 8.9 is the peak, 0.45 of
-that packing); the scan itself 0.5 forward, 1.2 backward with the sums of four vectors' gradients; waiting for the other thread
-0.6; outside the kernel 2.2: 0.25 for what is computed of parameters, 0.5 for its gradients, the rest in module, bridge and
-torch's graph. Memory is not what it waits for: with streams that only a few steps need in memory of these few steps (the same
-pages mapped again and again), backward took the same time, and 60 steps take as long a step as 1000.
-
-The host has two speeds at one FMA peak, each for minutes: the LSTM takes 65 or 77 ms and the LRU 34 to 36 or 38 to 41. What is
-promised asks for 88 % of the peak from the LRU's whole native part in the one and 73 % in the other, and it runs at 84 and 70 (in
-turns with the LSTM at 1 or 2 % less: the caches hold the other's). Others' products of these shapes alone, for all steps at once,
-with nothing to wait for, reach 83, 80 and 76 % at best (torch's MKL told that the processor is Intel's: `recell bench
-matrix-product`). Runs of this table gave the row 1.7 to 1.97, 1.9 in the middle.
 """
 
 from __future__ import annotations

@@ -9,9 +9,7 @@ What bounds it: products, and what a call costs around its native part. `around`
 passes that return at once, so Python, torch's graph and the memory of results. `bound` is the ratio of torch's time to
 `around` and the products at the FMA peak measured in the same process; pointwise instructions are not even counted. `needs` is
 the percentage of the peak at which the whole native part would have to run for what is promised: over 100, no kernel can keep
-the promise. Products alone, with nothing to wait for and nothing in between, reach 81 to 87 % in OpenBLAS and at most 92 to
-95 % in MKL (`recell bench matrix-product`), and recell's whole kernels 85 to 93 % (`recell bench kernel`); at
-(1000, 8, 32, 32) about 60 %: four rows a thread, and after each of 1000 steps the pointwise instructions that the next waits for.
+the promise. What products alone reach, `recell bench matrix-product` says, and what recell's whole kernels, `recell bench kernel`.
 """
 
 from __future__ import annotations
