@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from recell import cells
-from recell.tasks import _words
+from recell.data.vocabulary import UNKNOWN
+from recell.tasks import Tagger, _words
 from recell.tasks._words import WordFeatures, WordTable, shape_of, trigrams_of
 
 SENTENCES = [["Play", "the", "song", "the", "2nd"], ["the", "Zebra"], ["a", "song"]]
@@ -59,6 +60,27 @@ def test_a_stream_of_new_words_is_spelt_without_being_kept(monkeypatch: pytest.M
         rows = (words._letters, words._threes, words._shape)
         assert {len(kept) for kept in rows} == {len(words._numbers)}
         assert all(kept._flat.nbytes + kept._ends.nbytes < 20_000 for kept in rows)
+
+
+def test_what_training_met_once_teaches_the_unknown_one() -> None:
+    torch.manual_seed(0)
+    words = WordTable.learn([*SENTENCES, ["Zebra"]], minimum_count=1, lowercase=True, trigrams=True, shapes=True)
+    assert "Z" in words.characters.symbols and "P" not in words.characters.symbols  # in Play, once
+    features = WordFeatures(words, cells.get("GRU"), word_size=3, character_size=4, trigram_size=2, shape_size=2, unknown_rate=0,
+                            backend="auto")  # fmt: skip
+    vectors = [features.characters.weight, features.trigrams.weight, features.shapes.weight]
+    assert not any(weight[UNKNOWN].any() for weight in vectors) and all(weight[UNKNOWN + 3 :].all() for weight in vectors)
+    features(batch_of(words, SENTENCES)).sum().backward()
+    assert all(weight.grad[UNKNOWN].any() for weight in vectors)
+
+
+def test_a_letter_that_training_never_saw_is_no_noise() -> None:
+    """No letter of the training words is rare: the unknown one is as it started."""
+    task = Tagger(hidden_size=4, word_size=3, character_size=4, trigram_size=3, shape_size=2, epochs=2, threads=1,
+                  validation_fraction=0).fit([["to", "ot"], ["too", "oto"]] * 4, [["A", "B"]] * 8, progress=False)  # fmt: skip
+    features = task.network_.features
+    assert task.codec_.table.characters.encode_tokens(["\u00e9"]).tolist() == [UNKNOWN]
+    assert not features.characters.weight[UNKNOWN].any() and features.characters.weight[UNKNOWN + 3 :].all()
 
 
 def test_a_word_is_spelt_by_what_both_directions_end_with() -> None:

@@ -49,7 +49,8 @@ class WordTable:
     @classmethod
     def learn(cls, sentences: Iterable[Sequence[str]], *, minimum_count: int, lowercase: bool, trigrams: bool,
               shapes: bool = False, known: Iterable[str] = ()) -> WordTable:
-        """The vocabularies of sentences; `known` words have a vector already, and are kept however rare they are."""
+        """The vocabularies of sentences; `known` words have a vector already, and are kept however rare they are. Of letters,
+        trigrams and shapes those that occur once are unknown, so that the unknown one's vector learns."""
         counts, letters, threes, seen = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
         for sentence in sentences:
             counts.update(sentence)
@@ -63,7 +64,7 @@ class WordTable:
                 seen[shape_of(word)] += count
         known = set(known)
         kept = {word: max(count, minimum_count if word in known else 0) for word, count in lowered.items()}
-        table = cls(_most(kept, minimum_count), _most(letters, 1), _most(threes, 2) if trigrams else None, lowercase=lowercase,
+        table = cls(_most(kept, minimum_count), _most(letters, 2), _most(threes, 2) if trigrams else None, lowercase=lowercase,
                     shapes=_most(seen, 2) if shapes else None)
         for word in counts:
             table._spelling(word)
@@ -160,6 +161,8 @@ class WordFeatures(nn.Module):
         for vectors in (self.words, self.characters, self.trigrams, self.shapes):
             if vectors is not None:
                 nn.init.normal_(vectors.weight, std=start)
+            if vectors is not None and vectors is not self.words:
+                nn.init.zeros_(vectors.weight.data[UNKNOWN])  # training may never meet it: then it says nothing
 
     def forward(self, batch: Batch) -> Tensor:
         """(T, N, width) of a WordTable's batch."""
