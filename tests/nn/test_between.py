@@ -293,6 +293,8 @@ def test_compiled_and_exported_it_is_the_same(options, agree):
 BAD = [
     (DataError, {"residual": True, "highway": True}, "residual=True and highway=True"),
     (DataError, {"highway": True, "merge": None, "bidirectional": True}, "highway=True needs one output"),
+    (DataError, {"residual": True, "num_layers": 1}, "residual=True and one layer; write two layers or more, or residual=False"),
+    (DataError, {"highway": True, "hidden_size": [7], "num_layers": 1}, "came highway=True and one layer"),
     (DataError, {"input_dropout": 1.5}, "input_dropout is 1.5"),
     (DataError, {"input_dropout": True}, "input_dropout is True"),
     (ShapeError, {"hidden_size": [7, 8], "num_layers": 1, "highway": True}, "layer 1 takes 7 and gives 8"),

@@ -155,6 +155,58 @@ def test_dropout_acts_between_modules_in_training_alone(variational, agree):
     assert torch.equal(kept[:, :1].expand_as(kept).round(), kept.round()) == variational
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("variational", [False, True])
+def test_input_dropout_acts_before_the_first_module_in_training_alone(variational, batch_first):
+    stack = make(input_dropout=0.25, variational=variational, batch_first=batch_first)
+    x, embedding, seen = torch.randn(40, 30, 5, dtype=D), torch.randn(9, 5, dtype=D), []
+    stack.layers[0].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    tokens, steps = torch.randint(9, (40, 30)), int(batch_first)
+    for call, whole in ((lambda: stack(x), x), (lambda: stack.embedded(tokens, embedding), embedding[tokens]),
+                        (lambda: stack(tokens % 5), torch.nn.functional.one_hot(tokens % 5, 5).to(D))):  # fmt: skip
+        call()
+        kept = seen[-1] / whole
+        assert set(kept[whole != 0].mul(3).round(decimals=6).unique().tolist()) == {0.0, 4.0}
+        if whole.all():
+            assert torch.equal(kept.narrow(steps, 0, 1).expand_as(kept).round(), kept.round()) == variational
+    torch.testing.assert_close(stack.eval()(x)[0], rnn.Stack(list(stack.layers)).eval()(x)[0])
+
+
+def test_packed_sequences_are_dropped_too():
+    stack = make(input_dropout=0.5)
+    x, lengths = torch.randn(6, 3, 5, dtype=D), torch.tensor([4, 6, 1])
+    torch.manual_seed(3)
+    y, _ = stack(x, lengths=lengths)
+    torch.manual_seed(3)
+    packed, _ = stack(pack_padded_sequence(x, lengths, enforce_sorted=False))
+    torch.testing.assert_close(pad_packed_sequence(packed)[0], y)
+
+
+def test_initial_states_of_all_modules_are_learned(agree, gradients):
+    """As those of modules that were made to learn them: values, names, gradients, resets, and a second stack of them."""
+    learned = rnn.Stack([rnn.Recurrent("LSTM", 5, [3, 4], bidirectional=True, dtype=D), rnn.Recurrent("GRU", 8, 6, dtype=D)],
+                        learn_initial_state=True)  # fmt: skip
+    made = rnn.Stack([rnn.Recurrent("LSTM", 5, [3, 4], bidirectional=True, dtype=D, learn_initial_state=True),
+                      rnn.Recurrent("GRU", 8, 6, dtype=D, learn_initial_state=True)])  # fmt: skip
+    assert "layers.1.initial_h_l0" in learned.state_dict() and learned.layers[0].initial_c_l1_reverse.dtype is D
+    for name, parameter in learned.named_parameters():
+        if "initial_" in name:
+            assert not parameter.any()
+            torch.nn.init.uniform_(parameter)
+    made.load_state_dict(learned.state_dict())
+    x, reset = torch.randn(7, 2, 5, dtype=D), torch.rand(7, 2) < 0.3
+    agree(learned(x, reset=reset), made(x, reset=reset))
+    by_name = [dict(stack.named_parameters()) for stack in (learned, made)]
+    found, expected = (gradients(stack(x)[0], [named[name] for name in sorted(named)])
+                       for stack, named in zip((learned, made), by_name, strict=True))  # fmt: skip
+    agree(found, expected)
+    agree(copy.deepcopy(learned)(x), made(x))
+    tokens = torch.randint(5, (7, 2))
+    agree(learned(tokens, reset=reset), made(tokens, reset=reset))
+    learned.reset_parameters()
+    assert not learned.layers[0].initial_h_l0.any() and "learn_initial_state=True" in repr(learned)
+
+
 def test_it_is_compiled_and_exported(agree):
     stack = make("highway").eval()
     x = torch.randn(6, 3, 5, dtype=D)
@@ -181,6 +233,9 @@ BAD = {
     "a pair": (lambda: rnn.Stack([R("LSTM", 3, 4, bidirectional=True, merge=None), R("GRU", 8, 4)]), RecellError, "a pair"),
     "an output": (lambda: rnn.Stack([R("Jordan", 3, 4, sizes={"output": 4}), R("GRU", 4, 4)]), CellError, "only be the last"),
     "residual": (lambda: rnn.Stack([R("LSTM", 3, 4), R("GRU", 4, 5)], residual=True), ShapeError, "layer 1 takes 4 and gives 5"),
+    "a lone one": (lambda: rnn.Stack([R("LSTM", 3, 3, 2)], highway=True), RecellError, "came highway=True and one layer"),
+    "dropped twice": (lambda: rnn.Stack([R("LSTM", 3, 3, input_dropout=0.1)], input_dropout=0.2), RecellError, "out twice"),
+    "a rate": (lambda: rnn.Stack([R("LSTM", 3, 3)], input_dropout=1.5), RecellError, "input_dropout is 1.5"),
     "both": (lambda: rnn.Stack([R("LSTM", 3, 3)], residual=True, highway=True), RecellError, "write one of them"),
     "a state": (lambda: make()(X, {"h_l7": X}), ShapeError, "no state 'h_l7'; its states are h_l0, c_l0"),
     "half a state": (lambda: make()(X, {"h_l0": torch.zeros(2, 3, 3)}), ShapeError, "has h_l0 and not h_l1"),

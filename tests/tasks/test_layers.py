@@ -83,6 +83,8 @@ def test_each_task_takes_a_size_for_each_layer(task: type, tmp_path: Path) -> No
     ("wrong", "said"),
     [
         ({"residual": True, "highway": True}, "residual and highway both carry .* write one of them"),
+        ({"residual": True}, "residual carries .* from the second layer on; came residual=True and one layer"),
+        ({"hidden_size": [4], "highway": True}, "came highway=True and one layer; write two layers or more"),
         ({"residual": 1}, "residual is True or False; came 1"),
         ({"variational": "yes"}, "variational is True or False"),
         ({"input_dropout": 1.0}, "input_dropout is a probability below 1"),

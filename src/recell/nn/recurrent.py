@@ -55,19 +55,15 @@ class Recurrent(Layers):
         cell = as_cell(cell)
         every_size = hidden_sizes(hidden_size, num_layers)
         _check_options(cell, len(every_size), bidirectional, merge, reverse)
-        between.check_between(residual=residual, highway=highway, rates={"dropout": dropout, "input_dropout": input_dropout},
+        between.check_between(layers=len(every_size), residual=residual, highway=highway,
+                              rates={"dropout": dropout, "input_dropout": input_dropout},
                               one_output=merge is not None or not bidirectional or len(every_size) == 1)
         super().__init__(cell, input_size, every_size, bidirectional=bidirectional, merge=merge,
                          reverse=reverse, batch_first=batch_first, dropout=float(dropout), sizes=sizes,
                          residual=residual, highway=highway, input_dropout=float(input_dropout), variational=variational,
                          backend=backend, recompute=recompute)
         self.hidden_size = every_size if isinstance(hidden_size, (list, tuple)) else every_size[0]
-        self.learn_initial_state = learn_initial_state
-        # Made now what torch.compile could not make later.
-        self._restoring = [_restoring(runner) for runner in self._runners] if learn_initial_state else self._runners
-        self._projections = [projection_of(self._runners[0], every_size[0])]
-        if learn_initial_state:
-            self._projections.append(projection_of(self._restoring[0], every_size[0]))
+        self._make_runners(learn_initial_state)
         self._initial_names: list[tuple[str, ...]] = []  # of learned initial states, for each layer and direction
         for layer, direction, suffix in self._places():
             runner, own = self._restoring[layer], len(cell.graph.parameters)
@@ -76,6 +72,24 @@ class Recurrent(Layers):
             self._initial_names.append(names[own:])
             if highway and layer and not direction:
                 self._make_gate(layer, suffix, device, dtype)
+
+    def _make_runners(self, learn_initial_state: bool) -> None:
+        """What runs with learned initial states, and for tokens: made now, as torch.compile could not make it later."""
+        self.learn_initial_state = learn_initial_state
+        self._restoring = [_restoring(runner) for runner in self._runners] if learn_initial_state else self._runners
+        self._projections = [projection_of(self._runners[0], self.hidden_sizes[0])]
+        if learn_initial_state:
+            self._projections.append(projection_of(self._restoring[0], self.hidden_sizes[0]))
+
+    def _learn_initial_state(self) -> None:
+        """Become what `learn_initial_state=True` makes: the states' initial numbers become parameters."""
+        if self.learn_initial_state:
+            return
+        self._make_runners(True)
+        for place, (layer, _, suffix) in enumerate(self._places()):
+            runner, like, own = self._restoring[layer], self._stored(place)[0], len(self.cell.graph.parameters)
+            self._initial_names[place] = make_parameters(self, runner.cell, runner.sizes, self.hidden_sizes[layer], f"_{suffix}",
+                                                         like.device, like.dtype, after=own)
 
     def _make_gate(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
         for name in between.GATE:
@@ -242,13 +256,14 @@ def as_cell(cell: Cell | str) -> Cell:
 
 
 def make_parameters(module: nn.Module, cell: Cell, sizes: Mapping[str, int], hidden_size: int, suffix: str,
-                    device: Any, dtype: Any) -> tuple[str, ...]:
-    """Register a cell's parameters on a module, the frozen ones as buffers; their names, in the cell's order."""
+                    device: Any, dtype: Any, after: int = 0) -> tuple[str, ...]:
+    """Register a cell's parameters on a module, those `after` the first ones alone, the frozen ones as buffers; their names, in
+    the cell's order."""
     names: list[str] = []
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ShapeError(f"dtype is a torch dtype of floating point; came {dtype!r}; write dtype=torch.float32")
     made: dict[str, Tensor] = {}
-    for parameter in cell.parameters(sizes):
+    for parameter in cell.parameters(sizes)[after:]:
         value = initialise(torch.empty(parameter.shape, device=device, dtype=dtype), parameter.init, hidden_size, made)
         made[parameter.name] = value
         names.append(free_name(module, cell, parameter.name, suffix))

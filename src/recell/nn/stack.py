@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from recell.errors import CellError, DataError, ShapeError, is_whole
+from recell.errors import CellError, DataError, ShapeError, is_whole, message
 from recell.nn import between
 from recell.nn.batch import Lengths
 from recell.nn.init import Init, fill_
@@ -26,20 +27,28 @@ class Stack(nn.Module):
     modules keep their own names, `layers.0.U_f_l0`.
 
     Around every module after the first, `residual` adds its input to its output and `highway` lets a gate choose between them,
-    as in `Recurrent` (its parameters are `W_highway_l1` and `b_highway_l1` for the second module, and so on); `dropout` acts
-    between modules in training, `variational` with one mask for all steps. What concerns one module alone, dropout of x too,
-    is an argument of that module. Raises ShapeError where widths do not meet, DataError or CellError where modules do not fit.
+    as in `Recurrent` (its parameters are `W_highway_l1` and `b_highway_l1` for the second module, and so on). In training,
+    `input_dropout` drops units of x before the first module, `dropout` between modules, `variational` with one mask for all
+    steps. `learn_initial_state` makes the initial states of all modules parameters, `layers.0.initial_h_l0`. What concerns one
+    module alone is an argument of that module. Raises ShapeError where widths do not meet, DataError or CellError where modules
+    do not fit.
     """
 
     def __init__(self, layers: Sequence[Recurrent], *, residual: bool = False, highway: bool = False, dropout: float = 0.0,
-                 variational: bool = False) -> None:
+                 variational: bool = False, input_dropout: float = 0.0, learn_initial_state: bool = False) -> None:
         super().__init__()
         _check_layers(layers)
         one_output = len(layers) == 1 or layers[-1].merge is not None or not layers[-1].bidirectional
-        between.check_between(residual=residual, highway=highway, rates={"dropout": dropout}, one_output=one_output)
+        between.check_between(layers=len(layers), residual=residual, highway=highway,
+                              rates={"dropout": dropout, "input_dropout": input_dropout}, one_output=one_output)
+        _check_input_dropout(input_dropout, layers[0])
         self.layers = nn.ModuleList(layers)
         self.residual, self.highway, self.dropout, self.variational = residual, highway, float(dropout), variational
+        self.input_dropout, self.learn_initial_state = float(input_dropout), learn_initial_state
         self.batch_first, self.input_size = layers[0].batch_first, layers[0].input_size
+        if learn_initial_state:
+            for layer in layers:
+                layer._learn_initial_state()
         for number, layer in enumerate(layers):
             if number and (residual or highway):
                 between.check_carried(number, layer.input_size, layer.output_size, residual=residual)
@@ -96,11 +105,12 @@ class Stack(nn.Module):
         state = {} if state is None else state
         self._check_state(state)
         self._check_elapsed(elapsed)
+        x, embedding = self._entered(x, embedding)
         y: Any = x
         final: State = {}
         for number, (first, module) in enumerate(self._numbered()):
             own = {**streams, "elapsed": elapsed if module.cell.uses_elapsed else None}
-            x = self._dropped(y) if number else y
+            x = self._dropped(y, self.dropout) if number else y
             given = _enter_state(module, first, state)
             if record is not None:  # y of the same run, since in training another draws other coins
                 inside, y, after = module._traced(x, given, **own)
@@ -114,12 +124,25 @@ class Stack(nn.Module):
                 y = between.highway(x, y, *between.gate_of(self, f"l{number}"))
         return y, final
 
-    def _dropped(self, x: Tensor) -> Tensor:
-        if not (self.training and self.dropout):
+    def _entered(self, x: Tensor, embedding: tuple[Tensor | None] | None) -> tuple[Tensor, tuple[Tensor | None] | None]:
+        """What the first module reads. Where units of x are dropped, tokens become the vectors that they name."""
+        if not (self.training and self.input_dropout):
+            return x, embedding
+        if embedding is not None or not (x.is_floating_point() or x.is_complex()):
+            first, rows = self._modules_in_order[0], embedding[0] if embedding else None
+            first._check_tokens(x, rows)
+            if rows is None:
+                x = functional.one_hot(x.long(), self.input_size).to(first._stored(0)[0].dtype)
+            else:
+                x = functional.embedding(x, rows)
+        return self._dropped(x, self.input_dropout), None
+
+    def _dropped(self, x: Tensor, rate: float) -> Tensor:
+        if not (self.training and rate):
             return x
         if self.batch_first and x.dim() == 3:
-            return between.drop(x.transpose(0, 1), self.dropout, variational=self.variational).transpose(0, 1)
-        return between.drop(x, self.dropout, variational=self.variational)
+            return between.drop(x.transpose(0, 1), rate, variational=self.variational).transpose(0, 1)
+        return between.drop(x, rate, variational=self.variational)
 
     def _check_state(self, state: object) -> None:
         if not isinstance(state, Mapping):
@@ -166,8 +189,9 @@ class Stack(nn.Module):
 
     def extra_repr(self) -> str:
         """What acts between modules, where anything does."""
-        told = [f"{flag}=True" for flag in ("residual", "highway", "variational") if getattr(self, flag)]
-        return ", ".join([*told, *([f"dropout={self.dropout}"] if self.dropout else [])])
+        told = [f"{flag}=True" for flag in ("residual", "highway", "variational", "learn_initial_state") if getattr(self, flag)]
+        told += [f"{name}={getattr(self, name)}" for name in ("dropout", "input_dropout") if getattr(self, name)]
+        return ", ".join(told)
 
 
 def _check_layers(layers: Sequence[Recurrent]) -> None:
@@ -188,6 +212,12 @@ def _check_layers(layers: Sequence[Recurrent]) -> None:
         if below.output_size != above.input_size:
             raise ShapeError(f"module {number} gives {below.output_size} features, module {number + 1} takes {above.input_size}; "
                              f"write Recurrent({above.cell.name!r}, {below.output_size}, ...)")
+
+
+def _check_input_dropout(rate: float, first: Recurrent) -> None:
+    if rate and first.input_dropout:
+        raise DataError(message("x would be dropped out twice, by the stack and by its first module",
+                                came=f"input_dropout={rate} and {first.input_dropout}", write="one of them"))
 
 
 def _widths(module: Recurrent, index: int) -> list[int]:

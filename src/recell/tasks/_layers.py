@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from recell.errors import RecellError, ShapeError, message
+from recell.errors import ShapeError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
+from recell.nn.between import check_connections
 from recell.nn.layers import HiddenSize, hidden_sizes
 from recell.tasks._checks import check_flag, check_part
 
@@ -46,9 +47,7 @@ class Layers:
             check_part("input_dropout", self.input_dropout)
         for name in ("bidirectional", "variational", "residual", "highway"):
             check_flag(name, getattr(self, name))
-        if self.residual and self.highway:
-            came = "residual=True, highway=True"
-            raise RecellError(message("residual and highway both carry a layer's input past it", came=came, write="one of them"))
+        check_connections(layers=self.count, residual=self.residual, highway=self.highway)
 
     @property
     def count(self) -> int:
