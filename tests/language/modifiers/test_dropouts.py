@@ -100,7 +100,7 @@ def test_rate_zero_changes_nothing(modifier: object) -> None:
     assert cells.LSTM.with_(modifier) == cells.LSTM  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "IndRNN", "SRU"])
 def test_weight_drop_runs_everywhere(name: str) -> None:
     laws.runs_everywhere(cells.get(name).with_(weight_drop(RATE)))
 
@@ -129,6 +129,10 @@ def test_weight_drop_chooses_parameters() -> None:
     assert dropped(cells.LSTM.with_(weight_drop(0.5, "U"))) == ["U_i", "U_f", "U_g", "U_o"]
     assert dropped(cells.LSTM.with_(weight_drop(0.5, "W_g", "b_f"))) == ["b_f", "W_g"]
     assert dropped(cells.GRUResetBefore.with_(weight_drop(0.5))) == ["U_r", "U_z", "U_n"]
+    assert dropped(cells.AntisymmetricRNN.with_(weight_drop(0.5))) == ["U"]  # of U - U^T
+    assert dropped(cells.PeepholeLSTM.with_(weight_drop(0.5))) == ["U_i", "U_f", "U_g", "U_o"]
+    assert dropped(cells.IndRNN.with_(weight_drop(0.5))) == ["u"]
+    assert dropped(cells.SRU.with_(weight_drop(0.5))) == ["v_f", "v_r"]
     both = cells.LSTM.with_(recurrent_dropout(0.2), weight_drop(0.5))
     assert sorted(dropped(both)) == ["U_f", "U_g", "U_i", "U_o", "a state"]
 
@@ -162,13 +166,15 @@ def test_a_damaged_coin_is_not_loaded() -> None:
 
 def test_errors() -> None:
     @cell
-    def Elementwise(p, x, h):
-        return tanh(p.u * h + p.W @ x)
+    def Decay(p, x, h):
+        """No weight is a parameter itself: one that is dropped would be exp(0)."""
+        return tanh(exp(p.v) * h + p.W @ x)
 
     with pytest.raises(CellError, match="MinGRU.with_: recurrent_dropout .* no parameter multiplies a state"):
         cells.MinGRU.with_(recurrent_dropout(0.1))
-    with pytest.raises(CellError, match="Elementwise.with_: weight_drop .* no product reads a state"):
-        Elementwise.with_(weight_drop(0.1))
+    for without in (Decay, cells.MinGRU):
+        with pytest.raises(CellError, match=f"{without.name}.with_: weight_drop .* no parameter itself multiplies one; name"):
+            without.with_(weight_drop(0.1))
     with pytest.raises(CellError, match="no parameter of this name; came 'U_x'"):
         cells.LSTM.with_(weight_drop(0.1, "U_x"))
     for rate in (-0.1, 1, "half"):

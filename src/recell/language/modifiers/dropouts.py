@@ -1,4 +1,4 @@
-"""Dropout inside the recurrence: on the state that products read, or on the matrices that read it."""
+"""Dropout inside the recurrence: on the state that products read, or on the weights that read it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def recurrent_dropout(rate: float, per: str = "sequence") -> RecurrentDropout:
 
 @dataclass(frozen=True)
 class WeightDrop:
-    """Graph -> graph; no names: every matrix that multiplies a state."""
+    """Graph -> graph; no names: every recurrent weight."""
 
     rate: float
     names: tuple[str, ...]
@@ -110,7 +110,7 @@ class WeightDrop:
     def _chosen(self, graph: Graph) -> set[int]:
         """The leaves that are dropped."""
         if not self.names:
-            return _recurrent_matrices(graph)
+            return _recurrent_weights(graph)
         known = [p.name for p in graph.parameters]
         chosen: set[str] = set()
         for name in self.names:
@@ -121,23 +121,26 @@ class WeightDrop:
         return {p.node for p in graph.parameters if p.name in chosen}
 
 
-def _recurrent_matrices(graph: Graph) -> set[int]:
-    products = [n for n in graph.nodes if n.op == "product" and states_of(graph, n.inputs[1])]
-    found = {leaf for n in products for leaf in parameters_of(graph, n.inputs[0])}
+def _recurrent_weights(graph: Graph) -> set[int]:
+    """The matrices of products; of elementwise products the vectors alone that are weights themselves: an exponent is none."""
+    weights = [graph.nodes[place].inputs[1 - operand] for place, operand in recurrent_operands(graph).items()]
+    found = {leaf for weight in weights if len(graph.nodes[weight].shape.dims) == 2 or graph.nodes[weight].op == "parameter"
+             for leaf in parameters_of(graph, weight)}  # fmt: skip
     if not found:
-        raise CellError("weight_drop drops the matrices that multiply a state; came a cell of which no product reads a state; "
-                        "name the parameters: weight_drop(0.5, 'U')")
+        raise CellError("weight_drop drops the weights that multiply a state; came a cell of which no parameter itself "
+                        "multiplies one; name the parameters: weight_drop(0.5, 'U')")
     return found
 
 
 def weight_drop(rate: float, *names: str) -> WeightDrop:
-    """DropConnect on the recurrent matrices (Wan et al. 2013; AWD-LSTM, Merity et al. 2018).
+    """DropConnect on the recurrent weights (Wan et al. 2013; AWD-LSTM, Merity et al. 2018).
 
     names: the parameters; a name that is no parameter's own stands for all that begin with it and an underscore (`U`:
-    `U_i U_f U_g U_o`); without names, every matrix that multiplies a state. One coin an entry of the parameter, drawn
-    once a call: all rows and steps share the dropped matrix. What is kept is scaled by 1 / (1 - rate); in evaluation the
-    cell is the one without it. Rate 0 changes nothing. Raises CellError for a rate outside [0, 1), and when applied for a
-    parameter that the cell does not have.
+    `U_i U_f U_g U_o`); without names, every matrix that multiplies a state, and in a cell of which no matrix reads a state
+    every vector that multiplies one (`p.u * h`). One coin an entry of the parameter, drawn once a call: all rows and steps
+    share the dropped weights. What is kept is scaled by 1 / (1 - rate), which makes a vector's weight near 1 grow without
+    bound as it does in `recurrent_dropout`; in evaluation the cell is the one without it. Rate 0 changes nothing. Raises
+    CellError for a rate outside [0, 1), for a cell without such weights, and for a parameter that the cell does not have.
 
     >>> weight_drop(0.5, "U_i", "U_f")
     WeightDrop(rate=0.5, names=('U_i', 'U_f'))
