@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from recell import by_hand
+import recell
+from recell import by_hand, cells
 from recell.errors import DataError, ShapeError
 from tests.by_hand.setting import agree, random
+from tests.contract.descriptions import BACKENDS
+from tests.contract.harness import Case, everything
 
 STEPS, ROWS, INPUT, HIDDEN, OUTPUT = 6, 3, 4, 5, 7
 
@@ -50,15 +53,59 @@ def test_full_bptt_is_the_gradient_of_the_loss(activation: str, output: str) -> 
     by_hand.gradient_check(loss, {**p, "x": x, "s_0": s_0}, {**gradients.parameters, "x": gradients.dx, **gradients.initial})
 
 
-def test_forward_is_torchs() -> None:
-    p, (x, s_0) = parameters(), inputs()
-    module = torch.nn.RNN(INPUT, HIDDEN).double()
+def adjoints() -> tuple[np.ndarray, np.ndarray]:
+    """Of the scores of every step, and of the last state."""
+    rng = random(5)
+    return rng.normal(size=(STEPS, ROWS, OUTPUT)), rng.normal(size=(ROWS, HIDDEN))
+
+
+def worked(activation: str) -> tuple[by_hand.RNNRun, by_hand.Gradients]:
+    x, s_0 = inputs()
+    run = by_hand.rnn_forward(x, parameters(), s_0, activation=activation, output="linear")
+    return run, by_hand.rnn_backward(run, *adjoints())
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_torch_gives_the_same(activation: str) -> None:
+    p, (x, s_0), (do, ds_last) = parameters(), inputs(), adjoints()
+    module = torch.nn.RNN(INPUT, HIDDEN, nonlinearity=activation).double()
     with torch.no_grad():
         for name, key in (("weight_ih_l0", "U"), ("weight_hh_l0", "W"), ("bias_ih_l0", "b_a")):
             getattr(module, name).copy_(torch.from_numpy(p[key]))
         module.bias_hh_l0.zero_()
-        y, _ = module(torch.from_numpy(x), torch.from_numpy(s_0)[None])
-    agree(by_hand.rnn_forward(x, p, s_0).s[1:], y.numpy())
+    leaves = {name: torch.from_numpy(value).requires_grad_() for name, value in {"x": x, "s_0": s_0, **p}.items()}
+    y, s = module(leaves["x"], leaves["s_0"][None])
+    o = y @ leaves["V"].T + leaves["b_y"]
+    ((o * torch.from_numpy(do)).sum() + (s * torch.from_numpy(ds_last)).sum()).backward()
+    run, found = worked(activation)
+    agree(run.s[1:], y.detach().numpy())
+    agree(run.o, o.detach().numpy())
+    named = {"U": module.weight_ih_l0, "W": module.weight_hh_l0, "b_a": module.bias_ih_l0, "V": leaves["V"], "b_y": leaves["b_y"]}
+    assert named.keys() == found.parameters.keys()
+    for name, leaf in named.items():
+        agree(found.parameters[name], leaf.grad.numpy())
+    agree(found.parameters["b_a"], module.bias_hh_l0.grad.numpy())
+    agree(found.dx, leaves["x"].grad.numpy())
+    agree(found.initial["s_0"], leaves["s_0"].grad.numpy())
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_compiler_gives_the_same(backend: str, activation: str) -> None:
+    """recell's Elman calls the input's matrix W and the state's U; the output layer is not in it: dL/ds = V^T do."""
+    p, (x, s_0), (do, ds_last) = parameters(), inputs(), adjoints()
+    elman = cells.Elman(activation=getattr(recell, activation))
+    own = {"W": "U", "U": "W", "b": "b_a"}
+    case = Case(elman, elman.resolve(INPUT, HIDDEN), x, (s_0,), tuple(p[own[info.name]] for info in elman.graph.parameters),
+                do @ p["V"], (ds_last,))  # fmt: skip
+    came = everything(case, backend)
+    run, found = worked(activation)
+    agree(came["y"], run.s[1:])
+    agree(came["last h"], run.s[-1])
+    agree(came["dx"], found.dx)
+    agree(came["d initial h"], found.initial["s_0"])
+    for name, key in own.items():
+        agree(came[f"d {name}"], found.parameters[key])
 
 
 @pytest.mark.parametrize("reach", [0, 1, 3])
