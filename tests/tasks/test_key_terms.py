@@ -179,7 +179,11 @@ def test_report_is_by_kind_and_window_by_window_what_it_is_of_all(fitted, monkey
     assert list(rows) == ["Material", "Process", "Task"] and rows["Task"] == ["0.0000", "0.0000", "0.0000", "1"]
     there = {kind: sum(span[2] == kind for spans in labels for span in spans) for kind in rows}
     assert {kind: int(row[3]) for kind, row in rows.items()} == there
+    first, *table, _ = [row.split() for row in whole.split("\n\n")[1].splitlines()]
+    assert first == ["true", "\\", "said", "Material", "Process", "Task", "(missed)"]
+    assert {row[0]: sum(map(int, row[1:])) for row in table} == there
     found = [term for row in fitted.predict(texts) for term in row if term.kind == "Process"]
+    assert sum(int(row[2]) for row in table) + int(whole.split("\n\n")[1].split()[-3]) == len(found)
     right = sum(term[:3] in spans for row, spans in zip(fitted.predict(texts), labels, strict=True) for term in row
                 if term.kind == "Process")  # fmt: skip
     assert 0 < right < len(found)

@@ -184,6 +184,13 @@ def test_the_report(fitted) -> None:
     said = fitted.report(*grammar(20, seed=4))
     assert all(name in said for name in ("from", "precision", "support", "arrive", "true \\ said"))
     assert said.count("precision") == 2
+    words, labels = grammar(20, seed=4)
+    turned = {"O": "O"} | {f"{letter}-{a}": f"{letter}-{b}" for letter in "BI" for a, b in (("from", "to"), ("to", "from"))}
+    lines = fitted.report(words, [([turned[tag] for tag in tags], intent) for tags, intent in labels]).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.split()[:3] == ["true", "\\", "said"])
+    assert [line.split() for line in lines[start : start + 4]] == [
+        ["true", "\\", "said", "from", "to", "(missed)"], ["from", "0", "20", "0"], ["to", "20", "0", "0"],
+        ["(spurious)", "0", "0", "-"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("data", [None, 3])

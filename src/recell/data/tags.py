@@ -24,6 +24,15 @@ def is_formed(tag: str) -> bool:
     return tag == OUTSIDE or (len(tag) > 2 and tag[0] in "BIES" and tag[1] == "-")
 
 
+def kinds_in(tags: Iterable[str]) -> list[str]:
+    """The kinds of span that tags of BIO or BIOES name, in alphabetical order.
+
+    >>> kinds_in(["B-city", "O", "E-city", "S-day"])
+    ['city', 'day']
+    """
+    return sorted({tag[2:] for tag in tags if tag != OUTSIDE})
+
+
 def marks_spans(tags: Iterable[str]) -> bool:
     """Whether all tags are O or a letter of BIOES, a dash and a kind, with at least one of these."""
     found = set(tags) - {OUTSIDE}

@@ -12,7 +12,7 @@ from torch import nn
 
 from recell.data.key_terms import Document, cut, on_words, outermost, sentences_in
 from recell.data.sentences import Sentence
-from recell.data.tags import OUTSIDE, Span, of_spans
+from recell.data.tags import Span, of_spans
 from recell.nn.crf import combined
 from recell.tasks import _tags
 from recell.tasks._checks import unseen
@@ -75,7 +75,7 @@ class KeyTermCodec:
 
     def known(self) -> list[str]:
         """The kinds that were learnt."""
-        return sorted({tag[2:] for tag in self.tagging.tags if tag != OUTSIDE})
+        return self.tagging.kinds()
 
     def to_json(self) -> dict[str, Any]:
         return {**self.tagging.to_json(), "kinds": self.kinds, "level": self.level}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recell.errors import needing
 
 BINS = 15
+_WIDEST = 120  # characters of a table's heading
 _LEAST = 1e-7  # a probability of 0 would make the log loss infinite; float32 keeps no more than this beside 1
 
 
@@ -81,7 +82,7 @@ def report(truth: NDArray[Any], chosen: NDArray[Any], names: Sequence[str]) -> s
         return by_class.rstrip()
     confusions = np.zeros((len(names), len(names)), np.int64)
     np.add.at(confusions, (truth, chosen), 1)
-    return by_class + "\n" + _confusions(confusions, names)
+    return by_class + "\n" + confusions_table(confusions.tolist(), names, names)
 
 
 def by_name(truth: Sequence[str], chosen: Sequence[str], names: Sequence[str]) -> str:
@@ -102,10 +103,13 @@ def scores_shown(right: int, there: int, came: int) -> list[str]:
     return [f"{score:.4f}" for score in scores_of(right, there, came)] if there or came else ["-"] * 3
 
 
-def _confusions(counts: NDArray[Any], names: Sequence[str]) -> str:
-    """Rows are what is true, columns what was said."""
-    rows = ([name, *map(str, row)] for name, row in zip(names, counts.tolist(), strict=True))
-    return aligned([["true \\ said", *names], *rows])
+def confusions_table(counts: Sequence[Sequence[object]], true: Sequence[str], said: Sequence[str]) -> str:
+    """Rows are what is true, columns what was said, named by number where their names would be too wide."""
+    table = [[name, *map(str, row)] for name, row in zip(true, counts, strict=True)]
+    if sum(len(name) + 2 for name in said) > _WIDEST:
+        table = [[f"{row[0]} {number}", *row[1:]] for number, row in enumerate(table, 1)]
+        said = [*map(str, range(1, len(said) + 1))]
+    return aligned([["true \\ said", *said], *table])
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> str:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from recell.data.ragged import side_by_side
 from recell.data.sentences import Sentence, check_unbroken
-from recell.data.tags import is_formed, may_follow, to_bio, to_bioes
+from recell.data.tags import is_formed, kinds_in, may_follow, to_bio, to_bioes
 from recell.errors import DataError, ModelError, message
 from recell.language.cell import Cell
 from recell.nn.crf import CRF, FORBIDDEN, viterbi
@@ -93,6 +93,10 @@ class TagCodec:
     def known(self) -> list[str]:
         """All tags, as the training examples write them."""
         return list(dict.fromkeys(to_bio(self.tags) if self._is_translated else self.tags))
+
+    def kinds(self) -> list[str]:
+        """The kinds of spans that were learnt."""
+        return kinds_in(self.tags)
 
     def check(self, example: Sentence) -> tuple[str, ...]:
         """The example's tags; DataError where it has none, or they are not of the scheme, or an intent is wanting."""

@@ -19,6 +19,7 @@ from recell.tasks._checks import check_choice
 from recell.tasks._documents import ANY, Answer, Item, KeyTermCodec, KeyTermNetwork, Paragraphs, Term
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import SequenceTask, Source
+from recell.tasks._spans import Kinds, kinds_table, span_kinds
 from recell.tasks._tags import Spoken, TagCodec, TagNetwork
 from recell.tasks._terms import by_kind, counts, figures, table
 from recell.tasks._words import WordOptions
@@ -105,19 +106,21 @@ class KeyTerms(WordOptions, SequenceTask[Document, Item]):
         return figures[self._main_figure(codec)]
 
     def report(self, data: Any, labels: Any = None) -> str:
-        """Precision, recall and F1 of every kind, those that training never saw last; and how many marks were moved to words'
-        edges or cannot be held by tags."""
+        """Precision, recall and F1 of every kind, those that training never saw last; of terms with both ends right, how often
+        each kind was taken for each; and how many marks were moved to words' edges or cannot be held by tags."""
         network, codec = self._fitted()
         assert isinstance(codec, KeyTermCodec)
-        sums, marks = Counter[tuple[str, str]](), Counter[str]()
+        sums, marks, pairs = Counter[tuple[str, str]](), Counter[str](), Kinds()
         with self._thread_count():
             for part, answers, *_ in self._answered(network, codec, self._labelled(data, labels), labelled=False):
-                sums.update(by_kind(*self._beside(codec, part, answers)))
+                truth, found = self._beside(codec, part, answers)
+                sums.update(by_kind(truth, found))
+                pairs.update(span_kinds(truth, found))
                 marks.update(asdict(counted(part)))
         if not marks:
             raise DataError("there is nothing to measure; came no example")
         said = f"{marks['spans']} marks, {marks['moved']} moved to words' edges, {marks['lost']} overlap others: no tags for them"
-        return table(sums, codec.known()) + f"\n\n{said}"
+        return "\n\n".join(filter(None, [table(sums, codec.known()), kinds_table(pairs, codec.known()), said]))
 
     def _check(self) -> Cell:
         cell = self._check_sequence(("word_size", "minimum_count", "members"))

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from recell.data.sentences import Sentence, SentenceFile, sentences_of, unlabelled_of
-from recell.data.tags import OUTSIDE, is_formed, scheme_of
+from recell.data.tags import OUTSIDE, is_formed, kinds_in, scheme_of
 from recell.errors import DataError, RecellError, message
 from recell.language.cell import Cell
 from recell.tasks import _scores
 from recell.tasks._checks import check_choice
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._sequence import SequenceTask, Source
-from recell.tasks._spans import check_measurable, span_report, strict_spans
+from recell.tasks._spans import check_measurable, kinds_table, span_kinds, span_report, spans_of, strict_spans
 from recell.tasks._tags import Answer, Item, Spoken, TagCodec, TagNetwork
 from recell.tasks._words import WordOptions
 
@@ -96,8 +96,8 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         return figures[self._main_figure(codec)]
 
     def report(self, data: Any, labels: Any = None) -> str:
-        """Precision, recall, F1 and number of the spans of each kind, or of each tag with the table of confusions where tags
-        mark no spans; the same of the intents, where they were learnt."""
+        """Precision, recall, F1 and number of the spans of each kind, and below, of spans with both ends right, how often each
+        kind was taken for each; where tags mark no spans, both of each tag; the same of the intents, where they were learnt."""
         network, codec = self._fitted()
         assert isinstance(codec, TagCodec)
         truth, found, meant, chosen = list[tuple[str, ...]](), list[list[str]](), list[str](), list[str]()
@@ -111,12 +111,13 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         if not truth:
             raise DataError("there is nothing to measure; came no example")
         if codec.scheme == "bioes":
-            said = [span_report(truth, found, codec.written)]
+            there, came = ([spans_of(row) for row in rows] for rows in (truth, found))
+            said = [span_report(truth, found, codec.written), kinds_table(span_kinds(there, came), codec.kinds())]
         else:
             said = [_scores.by_name([*chain.from_iterable(truth)], [*chain.from_iterable(found)], codec.tags)]
         if codec.intents:
             said += [_scores.by_name(meant, chosen, codec.intents)]
-        return "\n\n".join(said)
+        return "\n\n".join(filter(None, said))
 
     def _checked(self, data: Any, labels: Any) -> Iterator[Sentence]:
         """Labelled examples whose tags are of the scheme, seen in training or not."""
@@ -165,7 +166,7 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
         if written == "plain":
             names = sorted(tags, key=int) if whole else sorted(tags)
         else:
-            kinds = sorted({tag[2:] for tag in tags if tag != OUTSIDE})
+            kinds = kinds_in(tags)
             names, scheme = [OUTSIDE, *(f"{letter}-{kind}" for kind in kinds for letter in "BIES")], "bioes"
         if features and self.vectors is not None:
             raise RecellError(message("vectors are of words", came="frames to learn from", write="vectors=None"))
