@@ -28,7 +28,7 @@ def DroppedIn(p, x, h, m):
     return h, m
 '''
 
-SEVERAL = '''"""Two cells that are not called as their file is."""
+SEVERAL = '''"""Two cells that are not called as their file is (Nobody 2032)."""
 
 from recell.cells.lstm import LSTM
 from recell.language.cell import cell
@@ -53,7 +53,7 @@ def SecondOfTwo(p, x, h):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tree")
-    for part in ("src", "tests"):
+    for part in ("src", "tests", "docs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "src" / "recell" / "cells" / "dropped_in.py").write_text(CELL, encoding="utf-8")
@@ -87,7 +87,7 @@ def test_a_file_may_hold_several_cells_of_other_names(tree: Path) -> None:
     listed = json.loads(run(tree, "recell", "cells", "--json"))
     assert {"FirstOfTwo", "SecondOfTwo"} < listed.keys() and not {"Pair", "Slow"} & listed.keys()
     assert listed["FirstOfTwo"]["source"] == "A leak of one rate (Nobody 2032)."
-    assert listed["SecondOfTwo"]["source"] == "Two cells that are not called as their file is."
+    assert listed["SecondOfTwo"]["source"] == "Two cells that are not called as their file is (Nobody 2032)."
     assert "h[t] = 0.5 * h[t-1] + 0.5" in run(tree, "recell", "cells", "first_of_two")
 
 
@@ -115,6 +115,12 @@ def test_a_cell_is_got_without_reading_the_others(tree: Path) -> None:
     (tree / "one.py").write_text(script, encoding="utf-8")
     read = {name for name in run(tree, "one").split() if name.startswith("recell.cells.")}
     assert read == {"recell.cells.lstm", "recell.cells.gru"}
+
+
+@pytest.mark.slow
+def test_the_tests_of_the_list_and_of_the_page_allow_it(tree: Path) -> None:
+    tried = run(tree, "pytest", "-v", "-n", "0", "-p", "no:cacheprovider", "tests/cli/test_zoo.py")
+    assert "test_the_page_says_what_its_cells_are PASSED" in tried and "test_one_cell PASSED" in tried
 
 
 @pytest.mark.slow
