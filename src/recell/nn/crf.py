@@ -16,9 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from recell.compiler.backends.cpu.crf import Moves, Tagged, crf_gradient, crf_loss
 from recell.errors import ShapeError, message
-from recell.nn.ctc import no_kernel_for
 from recell.nn.linear_chain import posterior
-from recell.nn.tensors import KERNEL_DTYPES, plain
+from recell.nn.tensors import KERNEL_DTYPES, no_kernel_for, plain
 
 FORBIDDEN = -1e4  # a score whose exponential is 0 in any precision, and which can still be added up
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional
-from torch.overrides import has_torch_function_variadic
 
 from recell.compiler.backends.cpu.ctc import Sequences
 from recell.compiler.backends.cpu.ctc import ctc_loss as run_kernel
 from recell.errors import DataError, RecellError, ShapeError, is_whole, message
-from recell.nn.tensors import KERNEL_DTYPES, is_watched, name_of, plain
+from recell.nn.tensors import name_of, no_dtype_of_a_kernel, no_kernel_for, plain
 
 _REDUCTIONS = ("mean", "sum", "none")
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
@@ -50,7 +48,7 @@ def ctc_loss(
     for name, given in (("log_probs", log_probs), ("targets", targets)):
         if not isinstance(given, Tensor):
             raise ShapeError(message(f"{name} is a torch.Tensor", came=type(given).__name__, write=f"torch.as_tensor({name})"))
-    if _is_torchs(log_probs, targets):
+    if no_kernel_for(log_probs, targets) or no_dtype_of_a_kernel(log_probs):  # torch's own function computes this
         return functional.ctc_loss(
             log_probs, targets, _for_torch(input_lengths), _for_torch(target_lengths), blank, reduction, zero_infinity
         )
@@ -64,21 +62,6 @@ def ctc_loss(
     if reduction == "mean":
         return (losses / sequences.target_lengths.clamp(min=1)).mean()
     return losses.sum() if reduction == "sum" else losses if log_probs.dim() == 3 else losses[0]
-
-
-def _is_torchs(log_probs: Tensor, targets: Tensor) -> bool:
-    """Whether torch's own function computes this."""
-    halves = (torch.bfloat16, torch.float16) if torch.is_autocast_enabled("cpu") else ()
-    return no_kernel_for(log_probs, targets) or log_probs.dtype not in (*KERNEL_DTYPES, *halves)
-
-
-def no_kernel_for(*tensors: Tensor) -> bool:
-    """Whether something is asked for that torch's operators alone can do: another device, forward mode, transforms, tracing."""
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._are_functorch_transforms_active():
-        return True
-    if has_torch_function_variadic(*tensors) or is_watched(*tensors) or any(t.device.type != "cpu" for t in tensors):
-        return True
-    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def _for_torch(lengths: LengthsOf) -> Any:

@@ -7,16 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import LinearCrossEntropyOptions, functional
-from torch.overrides import has_torch_function_variadic
 
 from recell.compiler.backends.cpu.loss import Layer, Losses
 from recell.compiler.backends.cpu.loss import linear_cross_entropy as run_kernel
 from recell.errors import DataError, RecellError, ShapeError, message
 from recell.nn.ctc import ctc_loss
 from recell.nn.derivatives import gradients_of
-from recell.nn.tensors import KERNEL_DTYPES, is_watched, name_of, plain
+from recell.nn.tensors import name_of, no_dtype_of_a_kernel, no_kernel_for, plain
 
 __all__ = ["ctc_loss", "linear_cross_entropy"]
 
@@ -91,21 +89,12 @@ class _How(NamedTuple):
 
 def _is_torchs(input: Tensor, linear_weight: Tensor, target: Tensor, linear_bias: Tensor | None, weight: Tensor | None) -> bool:
     """Whether torch's own function computes this."""
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._are_functorch_transforms_active():
-        return True
     given = [t for t in (input, linear_weight, linear_bias, weight) if t is not None]
-    if has_torch_function_variadic(*given, target) or is_watched(*given, target):
-        return True
-    if any(t.device.type != "cpu" for t in (*given, target)):
+    if no_kernel_for(*given, target) or no_dtype_of_a_kernel(*given):
         return True
     if target.is_floating_point() or linear_weight.dim() > 2 or any(t.layout != torch.strided for t in given):
         return True
-    if torch.is_grad_enabled() and weight is not None and weight.requires_grad:
-        return True
-    if forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in given):
-        return True
-    halves = (torch.bfloat16, torch.float16) if torch.is_autocast_enabled("cpu") else ()
-    return any(t.dtype not in (*KERNEL_DTYPES, *halves) for t in given)
+    return torch.is_grad_enabled() and weight is not None and weight.requires_grad
 
 
 def _single(tensor: Tensor) -> Tensor:

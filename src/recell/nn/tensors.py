@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import Parameter
+from torch.overrides import has_torch_function_variadic
 
 from recell.compiler.backends.cpu import arrays
 
@@ -32,6 +34,21 @@ def is_watched(*tensors: Tensor) -> bool:
         if kind is not Tensor and kind is not Parameter and kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
             return True
     return torch._C._len_torch_dispatch_stack() > 0 and not torch._C._are_functorch_transforms_active()
+
+
+def no_kernel_for(*tensors: Tensor) -> bool:
+    """Whether something is asked for that torch's operators alone can do: another device, forward mode, transforms, tracing."""
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch._C._are_functorch_transforms_active():
+        return True
+    if has_torch_function_variadic(*tensors) or is_watched(*tensors) or any(t.device.type != "cpu" for t in tensors):
+        return True
+    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
+
+
+def no_dtype_of_a_kernel(*tensors: Tensor) -> bool:
+    """Whether a tensor is of another dtype than kernels compute in, or than autocast makes such a one of."""
+    halves = (torch.bfloat16, torch.float16) if torch.is_autocast_enabled("cpu") else ()
+    return any(t.dtype not in (*KERNEL_DTYPES, *halves) for t in tensors)
 
 
 def exact(x: Tensor) -> contextlib.AbstractContextManager[Any]:
