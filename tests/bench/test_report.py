@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from recell.bench import RESULTS
 from recell.bench.report import Report, against, examine, missing, table
 from recell.bench.run import names
+from recell.errors import DataError
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+KEPT = Path(__file__).parents[2] / RESULTS
 ROWS = [
     against("LSTM (1, 2, 3, 4)", "torch.nn", {"torch.nn": 0.3, "recell": 0.2}, at_least=1.4),
     missing("LSTM (1, 2, 3, 4)", "JAX lax.scan"),
@@ -44,7 +46,20 @@ def test_both_files_hold_the_same_figures(tmp_path: Path) -> None:
     assert "FMA peak GF/s 234" in text and "threads 1" in text and "Figures of the module" in text
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_disk_that_fills_up_leaves_the_earlier_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Report("tiny", "How long?", "", "module", {}, list(ROWS))
+    before = [path.read_bytes() for path in report.write(tmp_path)]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("recell.data.files.os.fsync", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        report.write(tmp_path)
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == before
+
+
+@pytest.mark.parametrize("path", sorted(KEPT.glob("*.json")), ids=lambda path: path.stem)
 def test_what_is_kept_in_the_repository_is_what_was_measured(path: Path) -> None:
     """Tables are not edited by hand."""
     assert path.with_suffix(".md").read_text() == Report.from_json(path.read_text()).markdown()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recell.errors import DataError
+from recell.errors import DataError, ModelError
 from recell.training.metrics import MetricsLog, read_records
 
 
@@ -25,6 +25,21 @@ def test_a_line_cut_off_by_a_kill_does_not_count(tmp_path) -> None:
     log.restart(5)
     log.append({"step": 3})
     assert path.read_bytes() == b'{"step": 1}\n{"step": 2}\n{"step": 3}\n'
+
+
+DAMAGED = [b'{"ste', b"[1, 2]", b"7", b"", b'{"loss": 1.0}', b'{"step": "2"}', b"\xff", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("line", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_line_before_the_last_is_named_and_nothing_is_lost(tmp_path, line: bytes) -> None:
+    path = tmp_path / "m.jsonl"
+    content = b'{"step": 1}\n' + line + b'\n{"step": 3}\n'
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"m.jsonl, line 2 is damaged") as caught:
+        MetricsLog(path).restart(5)
+    assert path.read_bytes() == content and "\n" not in str(caught.value)
+    path.write_bytes(b'{"step": 1}\n' + line)
+    assert read_records(path) == [{"step": 1}]
 
 
 def test_a_disk_that_refuses_says_so(tmp_path) -> None:

@@ -30,5 +30,19 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="could not write"):
         worked.picture("vanishing", tmp_path / "none" / "a.png")
+
+
+def test_a_disk_that_fills_up_leaves_the_earlier_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    path = worked.picture("vanishing", tmp_path / "a.svg")
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("recell.data.files.os.fsync", full)
+    with pytest.raises(DataError, match="No space left on device; what was there before is untouched"):
+        worked.picture("vanishing", path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

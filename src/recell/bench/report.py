@@ -13,10 +13,10 @@ from typing import Any
 
 from recell._version import __version__
 from recell.compiler.backends.cpu import library
+from recell.data.files import make_folder, write_bytes
 
 Row = dict[str, Any]  # column -> text or number
 INSTALL = "pip install 'recell[bench]'"
-RESULTS = Path("benchmarks/results")
 
 
 @dataclass
@@ -49,11 +49,11 @@ class Report:
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """NAME.json and NAME.md in a folder, which is made where it is missing."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """NAME.json and NAME.md in a folder, which is made where it is missing; DataError where the disk refuses."""
+        make_folder(folder)
         paths = folder / f"{self.name}.json", folder / f"{self.name}.md"
         for path, content in zip(paths, (self.json(), self.markdown()), strict=True):
-            path.write_text(content, encoding="utf-8")
+            write_bytes(path, content.encode("utf-8"))
         return paths
 
 

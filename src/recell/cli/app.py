@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from recell._version import __version__
+from recell.bench import RESULTS
 from recell.errors import DataError
 
 app = typer.Typer(
@@ -239,7 +240,7 @@ def bench(
     full: Annotated[bool, typer.Option("--all", help="The full shapes too, however long they take.")] = False,
     out: Annotated[
         Path, typer.Option(help="The folder for NAME.json and NAME.md.", metavar="DIR", parser=_folder)
-    ] = Path("benchmarks/results"),
+    ] = RESULTS,
     threads: Annotated[int, typer.Option(help="Threads to compute with.", min=1)] = 2,
     as_json: Json = False,
 ) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recell.data.files import make_folder, reason, write_bytes
-from recell.errors import DataError
+from recell.data.files import make_folder, read_bytes, reason, write_bytes
+from recell.errors import DataError, ModelError, is_whole, message
 
 Record = dict[str, Any]
 
@@ -50,16 +50,26 @@ class MetricsLog:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a file, none where it is missing; a last line that a kill cut off does not count."""
+    """The records of a file, none where it is missing; a last line that a kill cut off does not count. ModelError for any other
+    line that is no record: what stands after it would be lost."""
     if not path.exists():
         return []
-    records: list[Record] = []
-    for line in path.read_bytes().splitlines():
-        try:
-            records.append(json.loads(line))
-        except (UnicodeDecodeError, json.JSONDecodeError):
-            break
-    return records
+    lines = read_bytes(path, ModelError).splitlines()
+    records = [_record(line) for line in lines]
+    if None in records[:-1]:
+        number = records.index(None)
+        what = f"{path}, line {number + 1} is damaged: it is no record of a step"
+        raise ModelError(message(what, came=f"{lines[number]!r:.60}", write="the line as it was, or take it out"))
+    return [record for record in records if record is not None]
+
+
+def _record(line: bytes) -> Record | None:
+    """A line's record; None where it is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and is_whole(record.get("step")) else None
 
 
 def records_bytes(records: list[Record]) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from recell.data.files import write_bytes
 from recell.errors import DataError, message, needing
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -17,10 +19,9 @@ def save(draw: Callable[[Any], None], path: Path) -> Path:
         raise DataError(message(f"a picture's file ends with {', '.join(FORMATS)}", came=path.name, write=f"{path.stem}.png"))
     figure = _figure()
     draw(figure)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise DataError(message(f"the picture {path} cannot be written", came=error.strerror or error)) from None
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.lower().removeprefix("."))
+    write_bytes(path, content.getvalue())
     return path
 
 
