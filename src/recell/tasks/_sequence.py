@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -32,6 +32,7 @@ Example_contra = TypeVar("Example_contra", contravariant=True)
 Item = TypeVar("Item")  # an example as numbers
 Batch = dict[str, Tensor]
 Answer = Any
+Ask = Callable[[Batch], Sequence[Any]]  # something for each row of a batch
 WINDOW = 1024  # examples that are read at a time where nobody waits for the first answer: like lengths meet in batches
 _FLAGS = ("kinds", "lowercase", "stream")  # options of most tasks
 
@@ -267,9 +268,18 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         for part in in_windows(examples, WINDOW):
             yield part, *self._answers(network, codec, part, labelled=labelled)
 
+    def _asked(self, data: Any, ask: Ask | None = None) -> Iterator[Any]:
+        """What the network answers, or `ask` says, of each example without labels, in order, as it is read."""
+        network, codec = self._fitted()
+        for part in in_windows(self._unlabelled(data), WINDOW):
+            with self._thread_count():
+                answers, *_ = self._answers(network, codec, part, labelled=False, ask=ask)
+            yield from answers
+
     def _answers(self, network: SequenceNetwork, codec: Codec[Example, Item], examples: Sequence[Example], *,
-                 labelled: bool) -> tuple[list[Answer], float, int]:  # fmt: skip
-        """An answer for each example, in order; where there are labels, the loss of all together, and of how many."""
+                 labelled: bool, ask: Ask | None = None) -> tuple[list[Answer], float, int]:  # fmt: skip
+        """An answer for each example, in order: the network's, or what `ask` says of a batch; where there are labels, the loss
+        of all together, and of how many."""
         was_training = network.training
         network.eval()
         items = [codec.encode(example, labelled=labelled) for example in examples]
@@ -278,7 +288,7 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         with torch.no_grad():
             for places, part in in_batches(items, codec.length, max(self.batch_size, 64)):
                 batch = placed(codec.batch(part), network)
-                for place, answer in zip(places, network.answer(batch), strict=True):
+                for place, answer in zip(places, (ask or network.answer)(batch), strict=True):
                     answers[place] = answer
                 if labelled:
                     loss = network.loss(batch)

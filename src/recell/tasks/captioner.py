@@ -11,9 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from recell.data.buckets import in_windows
 from recell.data.captions import Captioned, CaptionFile, captioned_of, uncaptioned_of
 from recell.data.drawing import generator_of
 from recell.data.vocabulary import Level, Vocabulary, checked_level
@@ -25,12 +22,11 @@ from recell.tasks._checks import check_choice
 from recell.tasks._encoders import ENCODERS
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._scales import scale_in
-from recell.tasks._sequence import SequenceTask, Source, placed
+from recell.tasks._sequence import SequenceTask, Source
 from recell.tasks.base import named_file
 from recell.training.loop import check_number
 
 _SHOWN = 10  # mistakes that a report lists
-_ASKED = 256  # examples that `generate` and `beams` read at a time
 
 
 class Captioner(SequenceTask[Captioned, Item]):
@@ -102,7 +98,7 @@ class Captioner(SequenceTask[Captioned, Item]):
         """A caption for each example, drawn symbol by symbol; the same seed draws the same ones. Temperature 0 is greedy."""
         network, codec = self._decoder()
         sampling, generator = Sampling(temperature, top_k, top_p), generator_of(seed)
-        rows = self._asked(data, lambda values: network.drawn(values, sampling, generator))
+        rows = self._asked(data, lambda batch: network.drawn(batch["values"], sampling, generator))
         return [codec.vocabulary.decode(row) for row in rows]
 
     def draws(self, path: str | Path | None, *, length: int | None, sampling: Sampling,
@@ -119,7 +115,7 @@ class Captioner(SequenceTask[Captioned, Item]):
         """The best captions of each example, best first, with the natural logarithm of the probability that `generate` draws it
         (of one cut off at `max_length`, of its symbols so far)."""
         network, codec = self._decoder()
-        rows = self._asked(data, lambda values: network.beams(values, width, length_penalty))
+        rows = self._asked(data, lambda batch: network.beams(batch["values"], width, length_penalty))
         return [[(codec.vocabulary.decode(one.tokens), one.log_probability) for one in row] for row in rows]
 
     def report(self, data: Any, labels: Any = None) -> str:
@@ -136,16 +132,6 @@ class Captioner(SequenceTask[Captioned, Item]):
         widths = [max(len(row[place]) for row in rows) for place in range(2)]
         shown = [f"{truth:<{widths[0]}}  {said:<{widths[1]}}  {times:>5}" for truth, said, times in rows]
         return "\n".join(shown) if wrong else ""
-
-    def _asked(self, data: Any, ask: Any) -> list[Any]:
-        network, codec = self._decoder()
-        network.eval()
-        found = list[Any]()
-        with self._thread_count(), torch.no_grad():
-            for examples in in_windows(self._unlabelled(data), _ASKED):
-                items = [codec.encode(example, labelled=False) for example in examples]
-                found += ask(placed(codec.batch(items), network)["values"])
-        return found
 
     def _decoder(self) -> tuple[CaptionNetwork, CaptionCodec]:
         network, codec = self._fitted()

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recell.data.buckets import in_batches, in_windows
 from recell.data.labelled import Label, Labelled, LabelledFile, Labels, labelled_of, unlabelled_of
 from recell.data.text import EncodingErrors
 from recell.data.vocabulary import tokenize
@@ -27,7 +26,7 @@ from recell.tasks._classes import Answer, ClassCodec, ClassNetwork, Item, check_
 from recell.tasks._inputs import LEVELS, SCALES, Reader, SeriesReader, Texts, TokenFeatures, reader_of
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._pooling import POOLINGS
-from recell.tasks._sequence import WINDOW, SequenceTask, Source, placed
+from recell.tasks._sequence import SequenceTask, Source
 from recell.tasks._vectors import VectorOptions, put_vectors
 from recell.training.loop import check_number
 
@@ -126,8 +125,8 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def predict_proba(self, data: Any) -> NDArray[np.float32]:
         """The probability of each class for each example, (N, classes)."""
-        network, codec = self._fitted()
-        return np.array(self._asked(data, network.answer), np.float32).reshape(-1, len(codec.classes))  # type: ignore[attr-defined]
+        codec = self._fitted()[1]
+        return np.array(list(self._asked(data)), np.float32).reshape(-1, len(codec.classes))  # type: ignore[attr-defined]
 
     def attention(self, data: Any) -> list[NDArray[np.float32]]:
         """How much each step of each example counts, (T,) each and 1 in sum; RecellError without attention pooling."""
@@ -136,7 +135,7 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
             came = f"pooling={self.pooling!r}"
             raise RecellError(message("this classifier has no attention", came=came, write="pooling='attention'"))
         assert isinstance(network, ClassNetwork)
-        return self._asked(data, network.attention)
+        return list(self._asked(data, network.attention))
 
     def grows(self, example: Any) -> list[tuple[Any, dict[Label, float]]]:
         """How the decision on one example grows: each word (or the number of each step) with the probabilities of the
@@ -302,20 +301,6 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
 
     def _shown(self, example: Labelled) -> str:
         return example.value if isinstance(example.value, str) else example.where
-
-    def _asked(self, data: Any, ask: Any) -> list[Any]:
-        """What `ask` says of each row of a batch, in the order of the examples."""
-        network, codec = self._fitted()
-        network.eval()
-        answers = list[Any]()
-        for window in in_windows(self._unlabelled(data), WINDOW):
-            items = [codec.encode(example, labelled=False) for example in window]
-            answers += [None] * len(items)
-            with self._thread_count(), torch.no_grad():
-                for places, part in in_batches(items, codec.length, max(self.batch_size, 64)):
-                    for place, answer in zip(places, ask(placed(codec.batch(part), network)), strict=True):
-                        answers[place - len(items)] = answer
-        return answers
 
 
 def _spoken(examples: Source[Labelled]) -> Iterator[str]:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recell.data.buckets import in_windows
 from recell.data.drawing import generator_of
 from recell.data.frames import FrameFile, sequences_of
 from recell.data.frames import Sequence as Piece
@@ -26,7 +25,7 @@ from recell.tasks._checks import check_choice
 from recell.tasks._frames import KINDS, FrameCodec, FrameNetwork, Item, Values, drawn, in_units, probabilities
 from recell.tasks._layers import HiddenSize, Layers
 from recell.tasks._scales import scale_in
-from recell.tasks._sequence import WINDOW, SequenceTask, Source
+from recell.tasks._sequence import SequenceTask, Source
 from recell.tasks.base import named_file
 
 
@@ -95,7 +94,7 @@ class Frames(SequenceTask[Piece, Item]):
         last row is what `predict` gives. RecellError for real frames, which have a density: `predict_normal`."""
         if self.values != "binary":
             raise RecellError(message("real frames have no probabilities", came="values='real'", write="predict_normal(data)"))
-        return [probabilities(said) for said in self._said(data)]
+        return [probabilities(said) for said in self._asked(data)]
 
     def predict_normal(self, data: Any) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Of each sequence, (T, C) twice: in row t, mean and deviation of each feature in the frame that follows the first t + 1
@@ -103,7 +102,7 @@ class Frames(SequenceTask[Piece, Item]):
         if self.values != "real":
             raise RecellError(message("keys have probabilities", came="values='binary'", write="predict_proba(data)"))
         codec = self._codec()
-        return [in_units(codec, said) for said in self._said(data)]
+        return [in_units(codec, said) for said in self._asked(data)]
 
     def report(self, data: Any, labels: Any = None) -> str:
         """Of each key precision, recall, F1 and nats, of each feature nats and errors (`_frame_scores.report`)."""
@@ -122,14 +121,6 @@ class Frames(SequenceTask[Piece, Item]):
 
     def answers(self, path: str | Path) -> Iterator[tuple[str, Any]]:
         return ((asked, answer.tolist()) for asked, answer in super().answers(path))
-
-    def _said(self, data: Any) -> Iterator[Values]:
-        """What the network says after each frame, (T, outputs), one sequence after the other."""
-        network, codec = self._fitted()
-        for window in in_windows(self._unlabelled(data), WINDOW):
-            with self._thread_count():
-                answers, *_ = self._answers(network, codec, window, labelled=False)
-            yield from answers
 
     def _codec(self) -> FrameCodec:
         codec = self._fitted()[1]
