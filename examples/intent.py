@@ -1,7 +1,8 @@
 """What does the speaker want? A classifier reads "what time is it ?" word by word, and its decision grows.
 
 With RECELL_DATA (or --data), intents and sentences of SNIPS (Coucke et al. 2018) beside those of a small grammar that is part of
-this file and knows questions for the time; without, the grammar alone.
+this file and knows questions for the time; without, the grammar alone. The sentence that is read is not among those learnt from,
+with or without its mark.
 
     python examples/intent.py [--data $RECELL_DATA] [--seed 0] [--epochs 3] [--sentence "what time is it ?"]
 
@@ -35,9 +36,10 @@ GRAMMAR = {
 def main() -> None:
     """Train, and print the intents' probabilities after each word."""
     arguments = parsed()
-    texts, intents = spoken(arguments.seed)
+    texts, intents = spoken(arguments.seed, without=arguments.sentence)
     if arguments.data is not None:
         examples = list(LabelledFile(arguments.data / "slots" / "snips" / "train"))[: arguments.sentences]
+        examples = [example for example in examples if plain(str(example.value)) != plain(arguments.sentence)]
         texts, intents = [*texts, *(str(e.value) for e in examples)], [*intents, *(str(e.label) for e in examples)]
     task = Classifier(cell="GRU", hidden_size=48, embedding_size=48, bidirectional=False, pooling="last", dropout=0.3,
                       epochs=arguments.epochs, seed=arguments.seed, threads=arguments.threads)  # fmt: skip
@@ -60,17 +62,23 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def spoken(seed: int, count: int = 1500) -> tuple[list[str], list[str]]:
-    """Sentences of the grammar and their intents; questions end in a mark, mostly."""
+def plain(text: str) -> str:
+    """A sentence without its mark."""
+    return text.lower().rstrip(" ?")
+
+
+def spoken(seed: int, *, without: str, count: int = 1500) -> tuple[list[str], list[str]]:
+    """Sentences of the grammar but that one, and their intents; questions end in a mark, mostly."""
     rng = np.random.default_rng(seed)
     texts, intents = list[str](), list[str]()
-    for _ in range(count):
+    while len(texts) < count:
         intent = str(rng.choice(list(GRAMMAR)))
         forms, fillers = GRAMMAR[intent]
         text = str(rng.choice(forms)).replace("*", str(rng.choice(fillers.split("|"))))
         asks = text.split()[0] in ("what", "is", "will", "do", "how") and rng.random() < 0.8
-        texts.append(text + " ?" * bool(asks))
-        intents.append(intent)
+        if plain(text) != plain(without):
+            texts.append(text + " ?" * bool(asks))
+            intents.append(intent)
     return texts, intents
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,13 @@ def test_series_prints_a_row_for_each_set() -> None:
 def test_mnist_prints_a_report() -> None:
     shown = ran("mnist_rows.py", "--data", data(), "--seeds", 1, "--epochs", 1, "--images", 300, "--threads", 1)
     assert "300 images" in shown and "seed 0: loss" in shown and "true \\ said" in shown
+
+
+def test_the_sentence_that_is_read_is_not_learnt_from() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "intent.py"))
+    texts, intents = script["spoken"](0, without="What time is it ?")
+    assert len(texts) == len(intents) == 1500 and not {"what time is it", "what time is it ?"} & set(texts)
+    assert any(text.startswith("what time is it in") for text in texts)
 
 
 @pytest.mark.slow
