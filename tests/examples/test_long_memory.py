@@ -96,3 +96,18 @@ def test_the_same_seed_gives_the_same_figure(load: Load) -> None:
     lines = [memory.learn(task, "GRU", task.recipes["GRU"], 2, seed).split() for seed in (4, 4, 9)]
     figures = [line[6] for line in lines]
     assert figures[0] == figures[1] != figures[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "cell", "steps", "most"),
+    [
+        ("temporal_order", "GRU", None, 0.01), ("adding", "IRNN", 1500, 0.01), ("copy_memory", "LRU", 300, 0.0173),
+        ("parity", "GRU", 500, 0.01),
+    ],
+)
+def test_what_a_page_shows_is_learned(script: str, cell: str, steps: int | None, most: float, load: Load) -> None:
+    """docs/long_memory.md, by the cells that take seconds: chance is .75, .167, .173 and .5."""
+    memory, task = load("long_memory"), load(script).TASK
+    line = memory.learn(replace(task, measured=600), cell, task.recipes[cell], steps, 10)
+    assert float(line.split()[6]) < most, line
