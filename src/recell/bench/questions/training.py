@@ -9,7 +9,7 @@ What bounds it: products, and what a call costs around its native part. `around`
 passes that return at once, so Python, torch's graph and the memory of results. `bound` is the ratio of torch's time to
 `around` and the products at the FMA peak measured in the same process; pointwise instructions are not even counted. `needs` is
 the percentage of the peak at which the whole native part would have to run for what is promised: over 100, no kernel can keep
-the promise. What products alone reach, `recell bench matrix-product` says, and what recell's whole kernels, `recell bench kernel`.
+the promise. `recell bench matrix-product` says what products alone reach, `recell bench kernel` what recell's whole kernels do.
 """
 
 from __future__ import annotations
