@@ -5,7 +5,7 @@ PYTHON     ?= python3
 BIN        := $(CURDIR)/.venv/bin
 JOBS       ?= 2
 SANITIZERS ?= address undefined thread
-EXTRAS     := cli,torch,tasks,explain,test
+EXTRAS     := cli,torch,tasks,explain,onnx,examples,test
 BUILD_TOOLS := scikit-build-core cmake ninja
 NATIVE     := CMakeLists.txt $(shell find native -type f 2>/dev/null)
 
@@ -28,7 +28,7 @@ setup: .venv/installed
 	@touch $@
 
 # An editable install: Python files are read from src/, the native library is compiled into .venv, incrementally.
-.venv/installed: .venv/dependencies $(NATIVE)
+.venv/installed: .venv/dependencies $(NATIVE) Makefile
 	$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
 	@touch $@
 

@@ -169,6 +169,39 @@ def test_version_is_said_once() -> None:
     assert [path.name for path in said] == ["_version.py"]
 
 
+def described() -> dict[str, list[str]]:
+    """The extras of pyproject.toml, with the names of their packages; those of other extras that they name are theirs too."""
+    text = (SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    extras: dict[str, list[str]] = tomllib.loads(text)["project"]["optional-dependencies"]
+    found: dict[str, list[str]] = {}
+    for extra, asked in extras.items():
+        inner = [name for one in asked if one.startswith("recell[") for name in one[7:-1].split(",")]
+        found[extra] = [re.split(r"[\[<>=]", one)[0] for name in [extra, *inner] for one in extras[name]]
+    return found
+
+
+@pytest.mark.parametrize("extra", ["cli", "torch", "tasks", "explain", "onnx", "bench", "examples"])
+def test_what_an_extra_installs_is_imported(extra: str) -> None:
+    root = SOURCE.parents[1]
+    code = [path.read_text(encoding="utf-8") for folder in ("src", "examples") for path in (root / folder).rglob("*.py")]
+    for package in set(described()[extra]) - {"recell"}:
+        name = {"scikit-learn": "sklearn"}.get(package, package).replace("-", "_")
+        used = re.compile(rf"^\s*(from|import) {name}\b|\boptional\(\"{name}\"", re.MULTILINE)
+        assert any(used.search(text) for text in code), f"nothing imports {package}"
+
+
+def test_what_tests_ask_for_make_installs() -> None:
+    """A test that skips where a package is missing runs in a fresh checkout; what benchmarks compare with is theirs."""
+    root = SOURCE.parents[1]
+    extras = re.search(r"^EXTRAS *:= (\S+)$", (root / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert extras
+    installed = {name.replace("-", "_") for extra in extras[1].split(",") for name in described()[extra]}
+    for path in (root / "tests").rglob("test_*.py"):
+        for name in re.findall(r"importorskip\(\"(\w+)", path.read_text(encoding="utf-8")):
+            package = {"sklearn": "scikit_learn"}.get(name, name)
+            assert package in installed | {"numpy"} or path.parent.name == "bench", f"{path.name} skips without {name}"
+
+
 def test_the_oldest_torch_that_is_asked_for_has_what_is_imported_of_it() -> None:
     # `torch.nn.LinearCrossEntropyOptions` came with 2.13, and no earlier torch was ever tested.
     root = SOURCE.parents[1]

@@ -26,6 +26,13 @@ def test_import_star_leaves_pythons_own_names_alone():
     assert recell.abs is not builtins.abs and recell.sum is not builtins.sum
 
 
+def test_a_name_that_is_offered_exists():
+    with pytest.raises(AttributeError, match="no attribute of this name; came 'explan'") as caught:
+        recell.explan  # noqa: B018
+    assert "explain" not in str(caught.value)
+    assert all(hasattr(recell, name) for name in recell._MODULES)
+
+
 def test_the_package_is_a_command():
     shown = run("-m", "recell", "cells")
     assert shown.returncode == 0 and "LSTM" in shown.stdout

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 # Imported at first use: what they stand on is heavy (torch) or wide.
 _LAZY = {"accelerate": "recell.nn.accelerate", "load": "recell.tasks.base", "verify": "recell.compiler.check"}
-_MODULES = ("by_hand", "compiler", "data", "decoding", "explain", "modifiers", "nn", "runtime", "tasks", "training", "worked")
+_MODULES = ("by_hand", "compiler", "data", "decoding", "modifiers", "nn", "runtime", "tasks", "training", "worked")
 
 # recell.abs and recell.sum; `from recell import *` leaves Python's own alone.
 abs = _functions.absolute

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -17,7 +18,9 @@ def test_doctor_says_what_there_is(recell) -> None:
 
     assert report["recell"] == library.__version__ and report["numpy"] == numpy.__version__
     assert report["torch"] == torch.__version__ and "cpu" in report["backends"]
-    assert report["instruction_set"] and report["threads"] >= 1
+    for package in ("safetensors", "typer", "rich", "scikit-learn", "seqeval", "tokenizers"):  # those of [cli] and [tasks]
+        assert report[package] == importlib.metadata.version(package)
+    assert "pydantic" not in report and report["instruction_set"] and report["threads"] >= 1
     assert report["pointwise_tier"].startswith("virtual machine")
     out = recell("doctor").out
     assert "native library" in out and "pointwise tier" in out

@@ -122,7 +122,7 @@ def test_sizes_with_numbers_of_their_own_may_be_left_out(name: str) -> None:
 def test_what_a_cell_says_of_itself() -> None:
     sizes = cells.Jordan.resolve(3, 5, {"output": 7})
     assert cells.Jordan.brings_output and not cells.LSTM.brings_output
-    assert cells.Jordan.output_is_local and cells.Jordan.output_size(sizes) == 7 and cells.Jordan.state_sizes(sizes) == (7,)
+    assert cells.Jordan.output_size(sizes) == 7 and cells.Jordan.state_sizes(sizes) == (7,)
     assert cell_named("Normed").has_coins and not cells.LSTM.has_coins
     shapes = {p.name: p.shape for p in cells.Jordan.parameters(sizes)}
     assert shapes == {"W": (5, 3), "U": (5, 7), "b": (5,), "V": (7, 5), "c": (7,)}

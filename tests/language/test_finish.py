@@ -117,7 +117,6 @@ def test_output_is_the_first_state_or_what_is_named() -> None:
     for output, states, wide in ((None, (0,), 5), ("c", (1,), 5), ("g", (-1,), 5), (("c", "g", "h"), (1, -1, 0), 15)):
         made = cell(output=output)(two)
         assert made.graph.output_states == states and made.output_size(sizes) == wide
-        assert made.output_is_local == (-1 in states)
 
 
 def test_an_output_that_is_nothing_is_refused_with_the_nearest_name() -> None:

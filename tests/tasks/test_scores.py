@@ -3,8 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recell.tasks._scores import calibration_error, counts, decided, figures, figures_of, report, scores_of
+from recell.tasks._scores import counts, decided, figures_of, report, scores_of
 from recell.tasks._spans import strict_spans
+
+
+def figures(truth: np.ndarray, probabilities: np.ndarray, bar: float | None = None) -> dict[str, float]:
+    return figures_of(counts(truth, probabilities, bar), bar)
 
 
 def random_answers(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -56,8 +60,9 @@ def test_calibration_error() -> None:
     """Ten answers of confidence 0.9 with 7 right, thirty of 0.5 with 15 right: (10 * 0.2 + 30 * 0) / 40."""
     confidence = np.array([0.9] * 10 + [0.5] * 30)
     right = np.array([True] * 7 + [False] * 3 + [True, False] * 15)
-    assert calibration_error(confidence, right) == pytest.approx(0.05)
-    assert calibration_error(np.array([1.0, 1.0]), np.array([True, True])) == 0
+    p = np.stack([confidence, 0.6 * (1 - confidence), 0.4 * (1 - confidence)], 1)
+    assert figures(np.where(right, 0, 1), p)["calibration_error"] == pytest.approx(0.05)
+    assert figures(np.array([0, 0]), np.eye(3)[[0, 0]])["calibration_error"] == 0
 
 
 def test_the_report_counts_confusions() -> None:

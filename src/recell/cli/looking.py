@@ -13,7 +13,7 @@ from recell.errors import RecellError
 
 POINTWISE_TIER = "virtual machine: the only one; compiled code gained less than 5 % of a step (docs/tiers.md)"
 _UNUSABLE = "not usable: "
-_PACKAGES = ("numpy", "safetensors", "torch", "typer", "rich", "pydantic")
+_PACKAGES = ("numpy", "safetensors", "torch", "typer", "rich", "scikit-learn", "seqeval", "tokenizers")
 
 
 def examine() -> dict[str, Any]:

@@ -19,7 +19,6 @@ ADDING_CHANCE = 1 / 6  # squared error of always answering 1: the variance of th
 COPY_SYMBOLS = 10  # 0 is the blank, 1 to 8 are to be remembered, 9 asks for them
 COPY_LENGTH = 10  # how many are to be remembered
 ORDER_SYMBOLS = "EBabcdXY"
-ORDER_CLASSES = ("XX", "XY", "YX", "YY")
 
 
 def adding(n: int, length: int = 150, seed: int = 0) -> tuple[Floats, Floats]:

@@ -174,11 +174,6 @@ class Cell:
         return sum(s.dims[0].evaluate(numbers) if s.dims else 1 for s in shapes)
 
     @property
-    def output_is_local(self) -> bool:
-        """Whether a part of the output is a local and no state: it is 0 where a mask holds the states."""
-        return any(index < 0 for index in self.graph.output_states)
-
-    @property
     def brings_output(self) -> bool:
         """True if the cell has its own output layer (a size symbol `output`): only the last layer may be one."""
         return "output" in self.symbols

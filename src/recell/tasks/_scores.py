@@ -37,8 +37,9 @@ def counts(truth: NDArray[Any], probabilities: NDArray[Any], bar: float | None =
 
 def figures_of(counts: Mapping[str, Any], bar: float | None = None) -> dict[str, float]:
     """`accuracy` (all labels of an example right), `macro_f1` over the classes that are there or were given (scikit-learn's rule;
-    where there may be several labels, over all), `log_loss` (nats; with several labels, the mean over them),
-    `calibration_error`."""
+    where there may be several labels, over all), `log_loss` (nats; with several labels, the mean over them), and
+    `calibration_error`: how far confidence and accuracy lie apart, in bins of equal width weighted by their examples (Guo et al.
+    2017)."""
     f1 = 2 * counts["both"] / np.maximum(counts["either"], 1)
     return {
         "accuracy": counts["right"] / counts["examples"],
@@ -48,20 +49,9 @@ def figures_of(counts: Mapping[str, Any], bar: float | None = None) -> dict[str,
     }
 
 
-def figures(truth: NDArray[Any], probabilities: NDArray[Any], bar: float | None = None) -> dict[str, float]:
-    """The figures of answers that are all in memory."""
-    return figures_of(counts(truth, probabilities, bar), bar)
-
-
 def decided(probabilities: NDArray[Any], bar: float | None) -> NDArray[np.int64]:
     """The most probable class (N,), or 0 and 1 for each label (N, classes)."""
     return probabilities.argmax(1) if bar is None else (probabilities >= bar).astype(np.int64)
-
-
-def calibration_error(confidence: NDArray[Any], right: NDArray[Any], bins: int = BINS) -> float:
-    """Expected calibration error: how far confidence and accuracy lie apart, in bins of equal width weighted by their examples
-    (Guo et al. 2017)."""
-    return float(np.abs(_gaps(confidence, right, bins)).sum() / len(confidence))
 
 
 def _gaps(confidence: NDArray[Any], right: NDArray[Any], bins: int) -> NDArray[np.float64]:

@@ -25,11 +25,6 @@ def _cosine(progress: float) -> float:
 _DECAYS: dict[str, Callable[[float], float]] = {"none": _constant, "linear": _linear, "cosine": _cosine}
 
 
-def decay_names() -> tuple[str, ...]:
-    """The names of the decays."""
-    return tuple(_DECAYS)
-
-
 @dataclass(frozen=True)
 class Schedule:
     """From 0 up to ``peak`` over ``warmup`` steps, then down to ``floor * peak`` at the last of ``steps`` steps."""
