@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 import numpy as np
-from on_data import arguments_of, data_parser
+from on_data import arguments_of, data_parser, spread
 
 from recell.data.frames import FrameFile
 from recell.tasks import Frames
@@ -43,7 +43,7 @@ def main() -> None:
         found.append(test["nll_per_step"])
         print(f"seed {seed}: valid {valid['nll_per_step']:.3f}  test {test['nll_per_step']:.3f}  test frame accuracy "
               f"{test['frame_accuracy']:.3f}  {time.perf_counter() - began:.0f} s", flush=True)  # fmt: skip
-    print(f"\ntest nats per step: mean {np.mean(found):.3f}, spread {np.std(found):.3f}")
+    print(f"\ntest nats per step: mean {np.mean(found):.3f}, spread {spread(found):.3f}")
     if task is not None:
         written = task.generate(part["test"][0][:8], 8, seed=0)
         print("after eight chords of a chorale it writes: " + "  ".join("-".join(map(str, np.flatnonzero(f))) for f in written))

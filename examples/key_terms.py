@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from on_data import arguments_of, data_parser
+from on_data import arguments_of, data_parser, spread
 
 from recell.data.key_terms import Document, DocumentFile, counted, cut, marked, on_words, outermost
 from recell.data.tags import of_spans, spans
@@ -49,7 +49,7 @@ def main() -> None:
         show(f"LSTM, seed {seed}", rows[-1], time.perf_counter() - began)
     table = np.array(rows)
     show(f"mean of {len(rows)}", table.mean(0).tolist())
-    show("spread (standard deviation)", table.std(0).tolist())
+    show("spread (sample deviation)", spread(rows).tolist())
     began = time.perf_counter()
     show("feature CRF", feature_crf(train, dev), time.perf_counter() - began)
     show("at least", [AT_LEAST])

@@ -45,6 +45,12 @@ def digits(data: Path, part: str, most: int | None) -> tuple[np.ndarray, np.ndar
     return read_images(path)[:most], labels_beside(path)[:most]
 
 
+def spread(figures: Any) -> Any:
+    """The sample deviation (divided by the number of seeds less one) of figures by seed, (seeds, ...); NaN of a single seed's."""
+    rows = np.asarray(figures, np.float64)
+    return rows.std(0, ddof=1) if len(rows) > 1 else np.full(rows.shape[1:], np.nan)
+
+
 def each_seed(make: Callable[..., Any], arguments: argparse.Namespace, train: tuple[Any, Any], test: tuple[Any, Any],
               figure: str) -> Any:  # fmt: skip
     """Train and measure the task that `make` gives for each seed: prints its figures in a row, and one's mean and spread in %;
@@ -58,5 +64,5 @@ def each_seed(make: Callable[..., Any], arguments: argparse.Namespace, train: tu
         shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
         print(f"seed {seed}: {shown}  {time.perf_counter() - began:.0f} s", flush=True)
     if found:
-        print(f"\ntest {figure.replace('_', ' ')}, %: mean {np.mean(found):.2f}, spread {np.std(found):.2f}")
+        print(f"\ntest {figure.replace('_', ' ')}, %: mean {np.mean(found):.2f}, spread {spread(found):.2f}")
     return task

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from on_data import arguments_of, data_parser
+from on_data import arguments_of, data_parser, spread
 
 from recell.data.labelled import LabelledFile
 from recell.tasks import Classifier
@@ -41,7 +41,7 @@ def main() -> None:
             task = Classifier(**NETWORK, steps=arguments.steps, seed=seed, threads=arguments.threads)
             found.append(100 * task.fit(train, progress=False).evaluate(test)["accuracy"])
         seconds, naive = time.perf_counter() - began, 100 * nearest(train, test)
-        print(f"{name:<18}{np.mean(found):8.2f}{np.std(found):8.2f}{bar:10.1f}{naive:9.1f}{seconds:9.0f}", flush=True)
+        print(f"{name:<18}{np.mean(found):8.2f}{spread(found):8.2f}{bar:10.1f}{naive:9.1f}{seconds:9.0f}", flush=True)
 
 
 def parsed() -> argparse.Namespace:

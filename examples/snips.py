@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from on_data import arguments_of, data_parser
+from on_data import arguments_of, data_parser, spread
 
 from recell.data.sentences import SentenceFile
 from recell.tasks import Tagger
@@ -46,7 +46,7 @@ def main() -> None:
         show(f"{arguments.cell}, seed {seed}", rows[-1], time.perf_counter() - began)
     table = np.array(rows)
     show(f"mean of {len(rows)}", table.mean(0).tolist())
-    show("spread (standard deviation)", table.std(0).tolist())
+    show("spread (sample deviation)", spread(rows).tolist())
     for name, figures in BESIDE.items():
         show(name, figures)
 

@@ -26,5 +26,5 @@ def test_rows_mean_and_spread(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert lines[0].startswith("train: 12 paragraphs")
     figures = np.array([[float(value) for value in line[30:].split()[:6]] for line in lines[3:7]])
     np.testing.assert_allclose(figures[2], figures[:2].mean(0), atol=0.011)
-    np.testing.assert_allclose(figures[3], figures[:2].std(0), atol=0.011)
+    np.testing.assert_allclose(figures[3], figures[:2].std(0, ddof=1), atol=0.011)
     assert lines[7].startswith("feature CRF") and 0 < float(lines[7][30:].split()[0]) < 100

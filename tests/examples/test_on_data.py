@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.examples.helper import EXAMPLES
@@ -52,9 +54,15 @@ def test_each_seed_is_trained_and_measured(on_data: Any, capsys: pytest.CaptureF
     first, second, _, mean = capsys.readouterr().out.splitlines()
     assert first.startswith("seed 2: loss 0.5000  exact_match 0.7000  ")
     assert second.startswith("seed 3: loss 0.5000  exact_match 0.8000  ")
-    assert mean == "test exact match, %: mean 75.00, spread 5.00"
+    assert mean == "test exact match, %: mean 75.00, spread 7.07"
     arguments.seeds = 0
     assert on_data.each_seed(Guess, arguments, ([1, 2], [3, 4]), ([5], [6]), "exact_match") is None
+
+
+def test_the_spread_is_the_sample_deviation(on_data: Any) -> None:
+    assert on_data.spread([1.0, 2.0, 4.5]) == pytest.approx(statistics.stdev([1.0, 2.0, 4.5]))
+    np.testing.assert_allclose(on_data.spread([[1, 5], [2, 5], [3, 8]]), [1, 3**0.5])
+    assert np.isnan(on_data.spread([7.0])) and np.isnan(on_data.spread([[7.0, 1.0]])).all()
 
 
 def test_the_environment_names_the_data_and_without_it_the_program_ends(

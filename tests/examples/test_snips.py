@@ -38,13 +38,13 @@ def test_rows_mean_and_spread_of_fresh_sentences(monkeypatch: pytest.MonkeyPatch
     trained, measured = watched(monkeypatch, "fit"), watched(monkeypatch, "evaluate")
     shown = runpy.run_path(str(SCRIPT), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()[1:]
-    names = ["LSTM, seed 0", "LSTM, seed 1", "mean of 2", "spread (standard deviation)", *shown["BESIDE"]]
+    names = ["LSTM, seed 0", "LSTM, seed 1", "mean of 2", "spread (sample deviation)", *shown["BESIDE"]]
     assert [line[:46].strip() for line in lines] == names
     figures = np.array([[float(value) for value in line[46:].split()[:3]] for line in lines[:4]])
     given = [[100 * found[name] for name in shown["SHOWN"]] for *_, found in measured]
     np.testing.assert_allclose(figures[:2], given, atol=0.006)  # what evaluate gave, in its order
     np.testing.assert_allclose(figures[2], np.mean(given, 0), atol=0.006)
-    np.testing.assert_allclose(figures[3], np.std(given, 0), atol=0.006)
+    np.testing.assert_allclose(figures[3], np.std(given, 0, ddof=1), atol=0.006)
     for (learnt, named, task), (asked, *_) in zip(trained, measured, strict=True):
         assert len(learnt) == len(asked) == 300 and "validation" not in named and task.validation_fraction > 0
         assert all("train" in example.where and "valid" not in example.where for example in learnt)
