@@ -225,10 +225,17 @@ class Layers(nn.Module):
 
 
 def hidden_sizes(hidden_size: HiddenSize, num_layers: int) -> tuple[int, ...]:
-    """The size of each layer; ShapeError for what is no size, and for a list that has not one for each layer."""
+    """The size of each layer; ShapeError as of `sizes_given`."""
+    sizes = sizes_given(hidden_size, num_layers)
+    return sizes * int(num_layers) if len(sizes) == 1 else sizes
+
+
+def sizes_given(hidden_size: HiddenSize, num_layers: int) -> tuple[int, ...]:
+    """The size of each layer, or the one that all have; ShapeError for what is no size, and for a list that has not one for
+    each layer. However many layers are named, it takes no memory for them."""
     count = whole("num_layers", num_layers, write="num_layers=1")
     if not isinstance(hidden_size, (list, tuple)):
-        return (whole("hidden_size", hidden_size, write="hidden_size=64"),) * count
+        return (whole("hidden_size", hidden_size, write="hidden_size=64"),)
     if not hidden_size or count not in (1, len(hidden_size)):
         named = f"hidden_size={list(hidden_size)} and num_layers={num_layers}"
         raise ShapeError(message("a list of hidden sizes has one for each layer", came=named, write="hidden_size=[256, 128]"))

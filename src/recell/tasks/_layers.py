@@ -10,7 +10,7 @@ from recell.errors import ShapeError, message
 from recell.language.cell import Cell
 from recell.nn import Recurrent
 from recell.nn.between import check_connections
-from recell.nn.layers import HiddenSize, hidden_sizes
+from recell.nn.layers import HiddenSize, sizes_given
 from recell.tasks._checks import check_flag, check_part
 
 
@@ -41,7 +41,7 @@ class Layers:
 
     def check(self) -> None:
         """Refuse what cannot be, before anything is read."""
-        hidden_sizes(self.hidden_size, self.num_layers)
+        sizes_given(self.hidden_size, self.num_layers)
         check_part("dropout", self.dropout)
         if self.input_dropout is not None:
             check_part("input_dropout", self.input_dropout)
@@ -52,12 +52,12 @@ class Layers:
     @property
     def count(self) -> int:
         """How many layers there are."""
-        return len(self.hidden_sizes)
+        return max(len(self.hidden_sizes), self.num_layers)
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
-        """The size of each layer."""
-        return hidden_sizes(self.hidden_size, self.num_layers)
+        """The size of each layer, or the one that all have."""
+        return sizes_given(self.hidden_size, self.num_layers)
 
     def described(self, cell: Cell, width: int, outputs: int) -> dict[str, Any]:
         """The layers as a saved model's config.json has them; arguments as of `make`."""
