@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recell.cli.run import run
+from recell.data.vocabulary import UNKNOWN
 from recell.errors import DataError, RecellError
 from recell.tasks import Classifier, KeyTerms, Tagger, load
 from recell.tasks._vectors import read_vectors
@@ -48,7 +49,7 @@ def test_words_begin_with_their_vectors(task: type, first: str, tmp_path: Path) 
     weight = embedding.weight.detach().numpy()
     for word in ("rome", "far", "go"):  # a word with a vector is kept, however rare
         np.testing.assert_allclose(weight[vocabulary.encode_tokens([word])[0]], vectors[word], rtol=1e-4)
-    assert "elsewhere" not in vocabulary
+    assert "elsewhere" not in vocabulary and vocabulary.encode_tokens(["elsewhere"]).tolist() == [UNKNOWN]  # as the docs say
     asked = [text.split() for text in TEXTS] if task is Tagger else TEXTS
     answers = model.predict(asked)
     path.unlink()  # a saved model needs the file no more

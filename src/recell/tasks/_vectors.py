@@ -19,7 +19,8 @@ Vectors = Mapping[str, NDArray[np.float32]]
 
 
 class VectorOptions:
-    """A task's option `vectors`, the name of a text file of word vectors."""
+    """A task's option `vectors`, the name of a text file of word vectors. Those of words that training does not hold are not
+    read: such words are unknown."""
 
     vectors: str | None
     _vectors: Vectors = {}  # between reading them and building the network

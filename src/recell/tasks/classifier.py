@@ -40,8 +40,9 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
     for each class; or a list of texts, of series (T, C), or an array (N, T, C), with labels. Texts are cut by ``level`` into
     "words", "characters" or "subwords" (at most ``vocabulary_size``, learnt from the training texts); tokens that occur less
     than ``minimum_count`` times, and ``unknown_rate`` of them in training, are unknown. ``vectors`` names a text file
-    of pretrained word vectors, whose length is ``embedding_size``. Series are scaled by the training steps' mean and deviation:
-    of each channel, of "all" values, or "none".
+    of pretrained word vectors, whose length is ``embedding_size``: training words begin with theirs, and learn on; those of other
+    words are not read, which stay unknown. Series are scaled by the training steps' mean and deviation: of each channel, of
+    "all" values, or "none".
 
     ``pooling`` "last", "mean", "max" or "attention". ``class_weight`` "balanced" or weights by class: with one label, the
     weight of an example of that class (balanced: examples / (classes * its examples)); with several, what its presence weighs

@@ -34,7 +34,8 @@ class Tagger(WordOptions, SequenceTask[Sentence, Item]):
     "softmax"; either way tags come out that obey the scheme of the data, BIO or BIOES; ``scheme`` "plain" says that tags mark no
     spans though they look so ("auto": seen from the tags).
     ``character_size`` 0 leaves out the character RNN; ``trigram_size`` above 0 adds letter trigrams, ``shape_size`` the
-    word's shape (Xx, d.d); ``vectors`` names a text file of pretrained word vectors, whose length is ``word_size``.
+    word's shape (Xx, d.d); ``vectors`` names a text file of pretrained word vectors, whose length is ``word_size``: training
+    words begin with theirs, and learn on; those of other words are not read, which stay unknown.
     ``unknown_rate`` of the words are made unknown in training.
     ``stream=True`` reads a file anew each epoch in place of keeping it. Frames are used as they come: scale them first.
 
