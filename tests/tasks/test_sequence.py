@@ -181,7 +181,7 @@ def test_of_a_file_one_window_is_in_memory(name: str, tmp_path, monkeypatch) -> 
     lines, reader = {
         "Tagger": ([f"word{n} B-x\nend{n % 9} O\n" for n in rows], sentences.Sentence),
         "Classifier": ([f"{'ab'[n % 2]}\tword{n} and {n % 7}" for n in rows], labelled.Labelled),
-        "Frames": ([json.dumps({"steps": [[n % 5], [n % 3, 4], [1]]}) for n in rows], frames.Sequence),
+        "Frames": ([json.dumps({"steps": [[n % 5], [n % 3, 4], [1]]}) for n in rows], frames.Piece),
         "Captioner": ([json.dumps({"vector": [n, n % 3], "text": "ab"[n % 2]}) for n in rows], captions.Captioned),
         "KeyTerms": ([json.dumps({"text": f"the term{n} is.", "spans": [[4, 8, "Task"]]}) for n in rows], key_terms.Document),
     }[name]

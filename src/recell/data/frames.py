@@ -18,7 +18,7 @@ _FORM = '{"steps": [[39, 51], [41]]} or {"frames": [[0.5, 1.2], [0.4, 1.3]]}'
 
 
 @dataclass(frozen=True, eq=False)
-class Sequence:
+class Piece:
     """The frames (T, C) of one piece or recording."""
 
     frames: NDArray[Any]
@@ -39,7 +39,7 @@ class FrameFile:
         self._keys = keys
         self._count: int | None = None
 
-    def __iter__(self) -> Iterator[Sequence]:
+    def __iter__(self) -> Iterator[Piece]:
         count = 0
         with read_lines(self.path) as lines:
             for number, line in enumerate(lines, 1):
@@ -59,13 +59,13 @@ class FrameFile:
         return self._count
 
 
-def sequences_of(data: Any) -> Iterator[Sequence]:
+def sequences_of(data: Any) -> Iterator[Piece]:
     """The sequences of a list of arrays (T, C) or of one array (N, T, C), as they come."""
     if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
         raise DataError(message("sequences are a list of arrays (T, C)", came=f"{data!r:.40}", write="[x] for one array x"))
     for number, row in enumerate(cast(Iterable[Any], data), 1):
         where = f"sequence {number}"
-        yield row if isinstance(row, Sequence) else _checked(row, where)
+        yield row if isinstance(row, Piece) else _checked(row, where)
 
 
 def _content(line: str, where: str) -> dict[str, Any]:
@@ -75,11 +75,11 @@ def _content(line: str, where: str) -> dict[str, Any]:
     return cast(dict[str, Any], content)
 
 
-def _sequence(content: dict[str, Any], keys: int, where: str) -> Sequence:
+def _sequence(content: dict[str, Any], keys: int, where: str) -> Piece:
     return _of_keys(content["steps"], keys, where) if "steps" in content else _checked(content["frames"], where)
 
 
-def _of_keys(steps: list[Any], keys: int, where: str) -> Sequence:
+def _of_keys(steps: list[Any], keys: int, where: str) -> Piece:
     frames = np.zeros((len(steps), keys), np.float32)
     for step, active in enumerate(steps):
         for key in cast(list[Any], active if isinstance(active, list) else [active]):
@@ -90,7 +90,7 @@ def _of_keys(steps: list[Any], keys: int, where: str) -> Sequence:
     return _checked(frames, where)
 
 
-def _checked(row: Any, where: str) -> Sequence:
+def _checked(row: Any, where: str) -> Piece:
     try:
         frames = np.asarray(row)
     except ValueError:
@@ -99,4 +99,4 @@ def _checked(row: Any, where: str) -> Sequence:
         came = f"the shape {frames.shape}" if frames.dtype.kind in "fiub" else f"{row!r:.40}"
         raise DataError(message(f"{where} is no sequence of frames (T, C)", came=came, write="an array of two dimensions"))
     check_finite(frames, where, step="step")
-    return Sequence(frames, where)
+    return Piece(frames, where)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recell.data.frames import Sequence as Piece
+from recell.data.frames import Piece
 from recell.errors import DataError, message
 from recell.language.cell import Cell
 from recell.nn.dropout import Dropout

@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from recell.data.drawing import generator_of
-from recell.data.frames import FrameFile, sequences_of
-from recell.data.frames import Sequence as Piece
+from recell.data.frames import FrameFile, Piece, sequences_of
 from recell.decoding import Sampling
 from recell.errors import DataError, ModelError, RecellError, message, whole
 from recell.language.cell import Cell
