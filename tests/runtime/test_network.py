@@ -53,9 +53,8 @@ def test_its_own_sizes_make_a_network() -> None:
     assert network.layers[0].state_sizes == (HIDDEN, 9)
 
 
-def test_what_an_earlier_recell_did_not_write_is_absent() -> None:
+def test_two_connections_around_a_layer_are_refused() -> None:
     description, tensors = parts()
-    assert "residual" not in description and "highway" not in description
     check_tensors(Free, description, tensors, VOCABULARY)
     with pytest.raises(ModelError, match="one connection around it; came residual and highway"):
         check_tensors(Free, {**description, "residual": True, "highway": True}, tensors, VOCABULARY)

@@ -365,3 +365,11 @@ def test_scikit_learn_searches_over_series() -> None:
     search = selection.GridSearchCV(task, {"pooling": ["last", "mean"]}, cv=3, error_score="raise")
     search.fit(x, y, progress=False)
     assert search.best_score_ > 0.8 and search.predict(x) == search.best_estimator_.predict(x)
+
+
+@pytest.mark.parametrize("entry", ["several", "columns"])
+def test_a_config_that_does_not_say_what_its_labels_are_is_damaged(fitted: Classifier, entry: str) -> None:
+    described = fitted._fitted()[1].to_json()
+    assert fitted._codec_of(described).to_json() == described
+    with pytest.raises(ModelError, match="config.json is damaged: the codec's columns are not its classes"):
+        fitted._codec_of({name: value for name, value in described.items() if name != entry})

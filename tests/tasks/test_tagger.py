@@ -294,3 +294,12 @@ def test_the_command_line_prints_a_tag_for_each_word(tmp_path, capsys) -> None:
     (tmp_path / "lines.txt").write_text("to rome\nto new york\n", encoding="utf-8")
     assert run(["predict", str(tmp_path / "m"), str(tmp_path / "lines.txt")]) == 2
     assert "a word a line, and an empty line between sentences" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", ["scheme", "written", "whole"])
+def test_a_config_that_does_not_say_how_tags_are_written_is_damaged(fitted: Tagger, entry: str) -> None:
+    described = fitted._fitted()[1].to_json()
+    assert fitted._codec_of(described).to_json() == described
+    for wrong in ({}, {entry: ["bio"]}):
+        with pytest.raises(ModelError, match="config.json is damaged: the codec has no tags"):
+            fitted._codec_of({**{name: value for name, value in described.items() if name != entry}, **wrong})

@@ -141,6 +141,5 @@ def _outputs(found: Sequence[tuple[Tensor, Sequence[Tensor]]], joined: Joined) -
 def runner_of(plan: str) -> Runner:
     """The runner that a plan's text describes: how an operator finds its kernel in any process."""
     described = json.loads(plan)
-    products = described.get("products", "float32")  # a program exported before there were any others
     cell = Cell.from_json(described["cell"])
-    return Runner(cell, described["sizes"], described["backend"], None, products, described.get("recompute"))
+    return Runner(cell, described["sizes"], described["backend"], None, described["products"], described["recompute"])

@@ -116,6 +116,5 @@ def network_description(saved: SavedModel) -> dict[str, Any]:
     fits = not isinstance(hidden, list) or len(hidden) == description["num_layers"]
     if description["num_layers"] < 1 or not fits or not all(is_whole(n, least=1) for n in counts):
         raise ModelError(f"{saved.folder / CONFIG} is damaged: its sizes are no counts")
-    # An earlier recell had no connections around layers, and wrote none.
-    carried = {name: saved.entry("network", name, kind=bool) for name in CONNECTIONS if name in network}
+    carried = {name: saved.entry("network", name, kind=bool) for name in CONNECTIONS}
     return {**description, "hidden_size": hidden, "sizes": dict(sizes), **carried}

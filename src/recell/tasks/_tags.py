@@ -126,12 +126,12 @@ class TagCodec:
     def from_json(cls, described: Mapping[str, Any]) -> TagCodec:
         """The codec out of its data; ModelError where the data is none."""
         tags, intents, table = described.get("tags"), described.get("intents"), described.get("table")
-        if not isinstance(tags, list) or not isinstance(intents, list) or described.get("scheme") not in SCHEMES or (
-                described.get("written", "bio") not in SCHEMES):  # fmt: skip
+        schemes, whole = (described.get("scheme"), described.get("written")), described.get("whole")
+        known = all(scheme in SCHEMES for scheme in schemes)
+        if not known or not isinstance(whole, bool) or not isinstance(tags, list) or not isinstance(intents, list):
             raise ModelError("config.json is damaged: the codec has no tags; save the model again")
         return cls(WordTable.from_json(table) if isinstance(table, dict) else None, int(described.get("features") or 0),
-                   tags, str(described["scheme"]), intents, written=str(described.get("written", "bio")),
-                   whole=bool(described.get("whole")))  # fmt: skip
+                   tags, str(schemes[0]), intents, written=str(schemes[1]), whole=whole)  # fmt: skip
 
     def _tags(self, example: Sentence) -> NDArray[np.int64]:
         given = self.check(example)

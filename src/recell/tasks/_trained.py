@@ -145,7 +145,7 @@ class TrainedTask(Task):
             raise ModelError(f"{out} already holds a training's checkpoints; write resume (--resume) to go on with "
                              f"the same options, or delete {checkpoints.folder} to begin anew")
         saved = checkpoints.load()
-        _check_note(saved.state.get("note"), note, out, self._options())
+        _check_note(saved.state.get("note"), note, out)
         return saved
 
     def _train(self, learner: Learner, steps_per_epoch: int, *, out: str | Path | None, note: Mapping[str, Any],
@@ -200,12 +200,11 @@ def _check_free(folder: Path, resume: bool) -> None:
         raise ModelError(f"{folder} already holds {', '.join(held)}, which this training would overwrite; write another folder")
 
 
-def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path, defaults: Mapping[str, Any]) -> None:
+def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path) -> None:
     """Refuse to go on with another text or other options than the checkpoint's."""
     if not isinstance(earlier, dict) or earlier.get("task") != now["task"]:
         raise ModelError(f"the checkpoint in {out} is not of the task {now['task']}; train in another folder")
     before, after = earlier["options"], now["options"]
-    before = {**options_to_json(defaults), **before}  # an option that is younger than the checkpoint was as it is by default
     for name in after:
         if name not in _MAY_CHANGE and before.get(name) != after[name]:
             raise ModelError(
@@ -214,7 +213,7 @@ def _check_note(earlier: Any, now: Mapping[str, Any], out: str | Path, defaults:
             )
     if earlier.get("text") != now["text"]:
         raise ModelError(f"the training in {out} read other data; resume it with the same, or use another folder")
-    if earlier.get("held_out", now["held_out"]) != now["held_out"]:  # an earlier recell did not note it
+    if earlier.get("held_out") != now["held_out"]:
         raise ModelError(f"the training in {out} held out other data to choose its best step by; resume it with the same "
                          "validation, or use another folder")
 

@@ -249,8 +249,8 @@ class Classifier(VectorOptions, SequenceTask[Labelled, Item]):
         classes, counts, total = (described.get(name) for name in ("classes", "counts", "total"))
         if not isinstance(classes, list) or not isinstance(counts, list) or not is_whole(total, least=0):
             raise ModelError("config.json is damaged: the codec has no classes; save the model again")
-        several, columns = bool(described.get("several")), described.get("columns", 0)  # an earlier recell did not say it
-        if columns not in (0, len(classes)):
+        several, columns = described.get("several"), described.get("columns")
+        if not isinstance(several, bool) or columns not in (0, len(classes)):
             raise ModelError("config.json is damaged: the codec's columns are not its classes; save the model again")
         return ClassCodec(reader_of(described.get("reader")), classes, several=several, counts=counts, total=total,
                           columns=columns)  # fmt: skip
