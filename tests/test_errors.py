@@ -57,3 +57,9 @@ def test_unknown_offers_near_names_else_all() -> None:
     assert errors.unknown("cell", "zzzz", ["LSTM", "GRU"]).endswith("write GRU or LSTM")
     assert errors.unknown("name", "zzzz", ["h", "c", "h"]).endswith("write c or h")
     assert errors.unknown("cell", "LSTM", []) == "there is no cell of this name; came 'LSTM'"
+
+
+def test_a_package_that_is_too_old_is_not_called_missing() -> None:
+    with pytest.raises(errors.RecellError, match="needs (NumPy|numpy)") as caught, errors.needing("this", "numpy", extra="torch"):
+        from numpy.linalg import what_no_version_has  # noqa: F401  # pyright: ignore
+    assert "came none installed" not in str(caught.value) and np.__version__ in str(caught.value)

@@ -91,14 +91,14 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> str:
     return message(f"there is no {kind} of this name", came=repr(name), write=" or ".join(offered) or None)
 
 
-def missing(what: str, package: str, extra: str, *, instead: str | None = None) -> RecellError:
-    """The error for a package of an extra that is not installed; `instead` is what else can be done.
+def missing(what: str, package: str, extra: str, *, instead: str | None = None, came: str = "none installed") -> RecellError:
+    """The error for a package of an extra that is not installed, or is too old; `instead` is what else can be done.
 
     >>> print(missing("a picture", "matplotlib", "explain"))
     a picture needs matplotlib; came none installed; write pip install 'recell[explain]'
     """
     write = f"pip install 'recell[{extra}]'" + (f", or {instead}" if instead else "")
-    return RecellError(message(f"{what} needs {_NAMES.get(package, package)}", came="none installed", write=write))
+    return RecellError(message(f"{what} needs {_NAMES.get(package, package)}", came=came, write=write))
 
 
 @contextlib.contextmanager
@@ -110,7 +110,9 @@ def needing(what: str, *packages: str, extra: str, instead: str | None = None) -
         lacking = [package for package in packages if _lacks(package, error)]
         if not lacking:
             raise
-        raise missing(what, lacking[0], extra, instead=instead) from None
+        there = sys.modules.get(lacking[0])
+        came = "none installed" if there is None else f"{getattr(there, '__version__', 'one')}, which lacks a part ({error})"
+        raise missing(what, lacking[0], extra, instead=instead, came=came) from None
 
 
 def _lacks(package: str, error: ImportError) -> bool:

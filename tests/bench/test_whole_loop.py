@@ -38,6 +38,14 @@ def test_images_of_one_length_are_not_packed(monkeypatch) -> None:
     assert layer.batches[0][1] is None and layer.batches[0][0].shape[0] == 28
 
 
+def test_of_images_no_gradient_is_counted(monkeypatch) -> None:
+    monkeypatch.setattr(whole_loop, "IMAGES", 100)
+    monkeypatch.delenv("RECELL_DATA", raising=False)
+    task, examples, _ = whole_loop.mnist("GRU")
+    wanted = 2 * 3 * 2 * 28 * 100 * 96 * (2 * 28 + 3 * 96)
+    assert whole_loop.operations_of(*whole_loop.training_of(task, examples, None), steps=1) == wanted
+
+
 def test_operations_are_those_of_the_words_that_are_there(monkeypatch) -> None:
     monkeypatch.setattr(whole_loop, "MADE_UP", 32)
     monkeypatch.delenv("RECELL_DATA", raising=False)

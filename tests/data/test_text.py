@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from recell.data.text import json_of, read_text
+from recell.data.text import json_of, read_lines, read_text
 from recell.errors import DataError
 
 
@@ -46,3 +49,13 @@ def test_a_line_that_is_no_json_is_named_with_the_form_that_it_should_have(line:
         json_of(line, "a.jsonl, line 2", "[1]")
     assert "\n" not in str(raised.value)
     assert json_of('{"a": [1]}', "a.jsonl, line 2", "[1]") == {"a": [1]}
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="pipes have no names here")
+def test_a_pipe_is_read_from_its_first_byte() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"one\ntwo\n")
+    os.close(writing)
+    with read_lines(f"/dev/fd/{reading}") as lines:
+        assert list(lines) == ["one", "two"]
+    os.close(reading)

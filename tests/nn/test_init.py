@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -113,12 +115,25 @@ def test_a_function_may_follow_from_another_parameter():
     first = torch.rand(4, dtype=D)
     found = init.fill_(torch.empty(4, dtype=D), lambda shape, first, scale=2: scale * first, {"first": first, "scale": first})
     assert torch.equal(found, 2 * first)  # what has a value already is not asked for
+    own = partial(lambda shape, generator: generator.uniform(size=shape), generator=np.random.default_rng(0))
+    assert init.fill_(torch.empty(3, dtype=D), own).tolist() == np.random.default_rng(0).uniform(size=3).tolist()
+
+
+def test_what_a_function_is_given_is_a_copy_in_any_dtype():
+    def spoilt(shape, first):
+        first[:] = 7
+        return first
+
+    first = torch.zeros(4, dtype=torch.bfloat16)
+    assert (init.fill_(torch.empty(4), spoilt, {"first": first}) == 7).all() and (first == 0).all()
+    assert Recurrent("LRU", 4, 4, dtype=torch.bfloat16).gamma_log_l0.isfinite().all()
 
 
 @pytest.mark.parametrize(
     "call, error, expected",
     [
         (lambda: init.fill_(torch.empty(4), lambda shape, b: b, {"a": D}), DataError, "asks for 'b'; .* generator, a"),
+        (lambda: init.fill_(torch.empty(4, 4), torch.nn.init.xavier_uniform_), DataError, "came torch.nn.init.xavier_uniform_"),
         (lambda: init.fill_(torch.empty(4), "orthogonl"), DataError, "no initialiser 'orthogonl'"),
         (lambda: init.fill_(torch.empty(4), "orthogonal"), ShapeError, "fills a matrix"),
         (lambda: init.fill_(torch.empty(4), lambda shape: torch.zeros(5)), ShapeError, r"\(5,\) for a parameter \(4,\)"),

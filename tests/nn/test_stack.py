@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -233,7 +234,7 @@ BAD = {
     "a pair": (lambda: rnn.Stack([R("LSTM", 3, 4, bidirectional=True, merge=None), R("GRU", 8, 4)]), RecellError, "a pair"),
     "an output": (lambda: rnn.Stack([R("Jordan", 3, 4, sizes={"output": 4}), R("GRU", 4, 4)]), CellError, "only be the last"),
     "residual": (lambda: rnn.Stack([R("LSTM", 3, 4), R("GRU", 4, 5)], residual=True), ShapeError, "layer 1 takes 4 and gives 5"),
-    "a lone one": (lambda: rnn.Stack([R("LSTM", 3, 3, 2)], highway=True), RecellError, "came highway=True and one layer"),
+    "a lone one": (lambda: rnn.Stack([R("LSTM", 3, 3, 2)], highway=True), RecellError, "came highway=True and one module"),
     "dropped twice": (lambda: rnn.Stack([R("LSTM", 3, 3, input_dropout=0.1)], input_dropout=0.2), RecellError, "out twice"),
     "a rate": (lambda: rnn.Stack([R("LSTM", 3, 3)], input_dropout=1.5), RecellError, "input_dropout is 1.5"),
     "both": (lambda: rnn.Stack([R("LSTM", 3, 3)], residual=True, highway=True), RecellError, "write one of them"),
@@ -254,3 +255,20 @@ def test_bad_input_gets_one_clear_line(case):
     with pytest.raises(error, match=words) as caught:
         act()
     assert "\n" not in str(caught.value)
+
+
+def test_a_stack_that_is_refused_leaves_its_layers_as_they_were() -> None:
+    first = R("GRU", 8, 8)
+    with pytest.raises(ShapeError):
+        rnn.Stack([first, R("GRU", 8, 7)], residual=True, learn_initial_state=True)
+    assert not first.learn_initial_state and not hasattr(first, "initial_h_l0")
+
+
+@pytest.mark.parametrize(
+    "given, error", [(torch.zeros(5, 2, dtype=torch.int64), CellError), (np.zeros((5, 2, 8), np.float32), ShapeError)]
+)
+def test_dropped_input_is_refused_alike_in_training_and_after(given: object, error: type[Exception]) -> None:
+    stack = rnn.Stack([R("SRU", 8, 8)], input_dropout=0.5)
+    for mode in (True, False):
+        with pytest.raises(error):
+            stack.train(mode)(given)

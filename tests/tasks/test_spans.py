@@ -46,8 +46,9 @@ def test_the_table_has_a_column_for_missed_spans_and_a_row_for_spurious_ones() -
 def test_a_table_with_many_kinds_names_its_columns_by_number() -> None:
     kinds = [f"a_rather_long_kind_{n}" for n in range(9)]
     spans = [[(n, n + 1, kind) for n, kind in enumerate(kinds)]]
-    first, second, *_ = [line.split() for line in kinds_table(span_kinds(spans, spans), kinds).splitlines()]
-    assert first[3:] == [str(n) for n in range(1, 11)] and second[:3] == ["a_rather_long_kind_0", "1", "1"]
+    first, second, *_, last = [line.split() for line in kinds_table(span_kinds(spans, spans), kinds).splitlines()]
+    assert first[3:] == [*map(str, range(1, 10)), "(missed)"] and second[:3] == ["a_rather_long_kind_0", "1", "1"]
+    assert last[0] == "(spurious)" and last[-1] == "-" and len(last) == 11
 
 
 @pytest.mark.parametrize("form", [list, to_bioes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 from collections.abc import Generator
 from contextlib import closing
@@ -59,10 +60,10 @@ def json_of(line: str, where: str, form: str) -> Any:
 def _lines(path: Path, encoding_errors: EncodingErrors | None) -> Generator[str, None, None]:
     try:
         with open(path, "rb") as content:
-            _check_utf16(path, content.read(2))
-        with open(path, encoding="utf-8-sig", errors=encoding_errors) as file:
-            for line in file:
-                yield line.removesuffix("\n")
+            _check_utf16(path, content.peek(2)[:2])  # opened once: what was read of a pipe does not come again
+            with io.TextIOWrapper(content, encoding="utf-8-sig", errors=encoding_errors) as file:
+                for line in file:
+                    yield line.removesuffix("\n")
     except (OSError, ValueError) as error:
         try:
             read_text(path)  # says what is wrong in one line
@@ -70,6 +71,8 @@ def _lines(path: Path, encoding_errors: EncodingErrors | None) -> Generator[str,
             if encoding_errors == "strict" and isinstance(error, UnicodeDecodeError):
                 raise DataError(f"{said}, or write encoding_errors='replace', which puts U+FFFD in its place") from None
             raise
+        if isinstance(error, UnicodeDecodeError):  # of a pipe, whose beginning does not come again
+            raise DataError(f"{path} is not UTF-8: {error.reason}; convert it to UTF-8, with iconv for example") from None
         raise
 
 

@@ -76,26 +76,27 @@ def gate_of(module: nn.Module, suffix: str) -> tuple[Tensor, Tensor]:
     return getattr(module, f"{GATE[0]}_{suffix}"), getattr(module, f"{GATE[1]}_{suffix}")
 
 
-def check_between(*, layers: int, residual: bool, highway: bool, one_output: bool, rates: dict[str, Any]) -> None:
+def check_between(*, layers: int, residual: bool, highway: bool, one_output: bool, rates: dict[str, Any],
+                  unit: str = "layer") -> None:
     """DataError for connections that exclude each other or have nothing to connect, and for a rate that is no probability."""
     for name, rate in rates.items():
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
             raise DataError(f"{name} is {rate!r}; give a probability from 0 to 1")
-    check_connections(layers=layers, residual=residual, highway=highway)
+    check_connections(layers=layers, residual=residual, highway=highway, unit=unit)
     if (residual or highway) and not one_output:
         raise DataError(f"{'residual' if residual else 'highway'}=True needs one output; "
                         "write merge=\"concat\", \"sum\", \"mul\" or \"ave\"")
 
 
-def check_connections(*, layers: int, residual: bool, highway: bool) -> None:
+def check_connections(*, layers: int, residual: bool, highway: bool, unit: str = "layer") -> None:
     """DataError for two connections, which exclude each other, and for one around a lone layer, where it would do nothing."""
     if residual and highway:
         raise DataError(message("residual and highway both carry a layer's input past it", came="residual=True and highway=True",
                                 write="one of them"))
     if (residual or highway) and layers == 1:
         name = "residual" if residual else "highway"
-        raise DataError(message(f"{name} carries a layer's input past it from the second layer on",
-                                came=f"{name}=True and one layer", write=f"two layers or more, or {name}=False"))
+        raise DataError(message(f"{name} carries a {unit}'s input past it from the second {unit} on",
+                                came=f"{name}=True and one {unit}", write=f"two {unit}s or more, or {name}=False"))
 
 
 def check_carried(layer: int, taken: int, given: int, *, residual: bool) -> None:

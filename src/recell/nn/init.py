@@ -97,6 +97,10 @@ def fill_(tensor: Tensor, init: Init, others: Mapping[str, Tensor] | None = None
             raise DataError(f"an initialiser is a number, a name or a function shape -> array, not {init!r}")
         if init in NAMED.values():
             return init(tensor)
+        if getattr(init, "__module__", None) == nn.init.__name__:
+            name = f"torch.nn.init.{getattr(init, '__name__', '')}"
+            raise DataError(message("an initialiser is a function shape -> array", came=f"{name}, which fills a tensor",
+                                    write=f"{name}(module.parameter(NAME)), or one of {', '.join(NAMED)}"))
         array = _as_tensor(init, _array_of(init, tuple(tensor.shape), others or {}))
         if array.shape != tensor.shape:
             raise ShapeError(f"the initialiser gave an array {tuple(array.shape)} for a parameter {tuple(tensor.shape)}")
@@ -120,7 +124,8 @@ def _array_of(init: Callable[..., Any], shape: tuple[int, ...], others: Mapping[
         if name == "generator":  # unasked, torch's generator stays where it is
             given[name] = np.random.default_rng(int(torch.randint(2**63 - 1, (), device="cpu")))
         elif name in others:
-            given[name] = others[name].detach().cpu().numpy()
+            other = others[name].detach().cpu()
+            given[name] = (other.float() if other.dtype is torch.bfloat16 else other).numpy().copy()  # NumPy has no bfloat16
         else:
             known = ", ".join(["generator", *others])
             said = f"the initialiser {getattr(init, '__name__', repr(init))} asks for {name!r}"
@@ -129,13 +134,13 @@ def _array_of(init: Callable[..., Any], shape: tuple[int, ...], others: Mapping[
 
 
 def _asked(init: Callable[..., Any]) -> list[str]:
-    """The arguments beside the shape that an initialiser cannot do without, and `generator`."""
+    """The arguments beside the shape that an initialiser cannot do without, and a `generator` that has no value yet."""
     try:
         arguments = list(inspect.signature(init).parameters.values())[1:]
     except ValueError:  # a built-in without a signature
         return []
     named = [a for a in arguments if a.kind in (a.POSITIONAL_OR_KEYWORD, a.KEYWORD_ONLY)]
-    return [a.name for a in named if a.default is a.empty or a.name == "generator"]
+    return [a.name for a in named if a.default is a.empty or (a.name == "generator" and a.default is None)]
 
 
 def _named(name: str) -> Callable[[Tensor], Tensor]:

@@ -39,22 +39,22 @@ class Stack(nn.Module):
         super().__init__()
         _check_layers(layers)
         one_output = len(layers) == 1 or layers[-1].merge is not None or not layers[-1].bidirectional
-        between.check_between(layers=len(layers), residual=residual, highway=highway,
+        between.check_between(layers=len(layers), unit="module", residual=residual, highway=highway,
                               rates={"dropout": dropout, "input_dropout": input_dropout}, one_output=one_output)
         _check_input_dropout(input_dropout, layers[0])
         self.layers = nn.ModuleList(layers)
         self.residual, self.highway, self.dropout, self.variational = residual, highway, float(dropout), variational
         self.input_dropout, self.learn_initial_state = float(input_dropout), learn_initial_state
         self.batch_first, self.input_size = layers[0].batch_first, layers[0].input_size
-        if learn_initial_state:
-            for layer in layers:
-                layer._learn_initial_state()
         for number, layer in enumerate(layers):
             if number and (residual or highway):
                 between.check_carried(number, layer.input_size, layer.output_size, residual=residual)
             if number and highway:
                 like = next(layer.parameters())
                 between.make_gate(self, f"l{number}", layer.input_size, like.device, like.dtype)
+        if learn_initial_state:  # after all checks: what is refused leaves the layers as they were
+            for layer in layers:
+                layer._learn_initial_state()
 
     @property
     def output_size(self) -> int:
@@ -126,11 +126,13 @@ class Stack(nn.Module):
 
     def _entered(self, x: Tensor, embedding: tuple[Tensor | None] | None) -> tuple[Tensor, tuple[Tensor | None] | None]:
         """What the first module reads. Where units of x are dropped, tokens become the vectors that they name."""
-        if not (self.training and self.input_dropout):
-            return x, embedding
+        if not (self.training and self.input_dropout) or not isinstance(x, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return x, embedding  # what is no tensor the first module refuses
         if embedding is not None or not (x.is_floating_point() or x.is_complex()):
             first, rows = self._modules_in_order[0], embedding[0] if embedding else None
             first._check_tokens(x, rows)
+            if rows is None and first._projections[0] is None:
+                return x, embedding  # refused there: its cell reads x in another way than by products
             if rows is None:
                 x = functional.one_hot(x.long(), self.input_size).to(first._stored(0)[0].dtype)
             else:

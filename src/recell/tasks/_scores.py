@@ -94,12 +94,14 @@ def scores_shown(right: int, there: int, came: int) -> list[str]:
 
 
 def confusions_table(counts: Sequence[Sequence[object]], true: Sequence[str], said: Sequence[str]) -> str:
-    """Rows are what is true, columns what was said, named by number where their names would be too wide."""
-    table = [[name, *map(str, row)] for name, row in zip(true, counts, strict=True)]
-    if sum(len(name) + 2 for name in said) > _WIDEST:
-        table = [[f"{row[0]} {number}", *row[1:]] for number, row in enumerate(table, 1)]
-        said = [*map(str, range(1, len(said) + 1))]
-    return aligned([["true \\ said", *said], *table])
+    """Rows are what is true, columns what was said; those that are rows too by number where their names would be too wide."""
+    rows, columns = list(true), list(said)
+    if sum(len(name) + 2 for name in columns) > _WIDEST:
+        for place, (row, column) in enumerate(zip(true, said, strict=True)):
+            if row == column:  # all but "(spurious)" and "(missed)"
+                rows[place], columns[place] = f"{row} {place + 1}", str(place + 1)
+    table = [[name, *map(str, row)] for name, row in zip(rows, counts, strict=True)]
+    return aligned([["true \\ said", *columns], *table])
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> str:

@@ -60,7 +60,8 @@ def read_vectors(path: str | Path, words: Iterable[str], size: int, option: str)
                 length = len(parts) - 1 if len(parts) <= size + 1 else size if proven else _last_numbers(parts)
                 if length != size:
                     said = f"{path}, line {number} has a vector of {length} numbers, and the words have {size}"
-                    raise DataError(message(said, write=f"{option}={length}"))
+                    write = f"{option}={length}" if length else "a word and its numbers, a space between them"
+                    raise DataError(message(said, write=write))
                 proven = True
                 if (word := " ".join(parts[:-size])) in wanted:
                     found[word] = _numbers(parts[-size:], f"{path}, line {number}")

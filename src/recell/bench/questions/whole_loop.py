@@ -142,9 +142,12 @@ def operations_of(training: Training, layers: Sequence[Recurrent], steps: int = 
     taken = list[float]()
 
     def count(layer: Recurrent, given: tuple[Tensor], named: dict[str, Any], _: Any) -> None:
-        lengths, matrices = named.get("lengths"), [parameter for parameter in layer.parameters() if parameter.ndim == 2]
+        lengths = named.get("lengths")
         valid = given[0].shape[:2].numel() if lengths is None else int(lengths.sum())
-        taken[-1] += 6.0 * valid * sum(matrix.numel() for matrix in matrices)  # forward, and twice as many backward
+        for name, matrix in layer.named_parameters():
+            if matrix.ndim == 2:  # forward, and twice as many backward; of data nobody asks for the gradient
+                reads_data = name.startswith("W") and "_l0" in name and not given[0].requires_grad
+                taken[-1] += (4.0 if reads_data else 6.0) * valid * matrix.numel()
 
     hooks = [layer.register_forward_hook(count, with_kwargs=True) for layer in layers]
     for _ in range(steps):

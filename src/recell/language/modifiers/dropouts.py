@@ -137,9 +137,10 @@ def weight_drop(rate: float, *names: str) -> WeightDrop:
 
     names: the parameters; a name that is no parameter's own stands for all that begin with it and an underscore (`U`:
     `U_i U_f U_g U_o`); without names, every matrix that multiplies a state, and in a cell of which no matrix reads a state
-    every vector that multiplies one (`p.u * h`). One coin an entry of the parameter, drawn once a call: all rows and steps
-    share the dropped weights. What is kept is scaled by 1 / (1 - rate), which makes a vector's weight near 1 grow without
-    bound as it does in `recurrent_dropout`; in evaluation the cell is the one without it. Rate 0 changes nothing. Raises
+    every vector that is itself a parameter and multiplies one (`p.u * h`). One coin an entry of the parameter, drawn once a
+    call: all rows and steps share the dropped weights. What is kept is scaled by 1 / (1 - rate), which makes a vector's weight
+    near 1 grow without bound as it does in `recurrent_dropout`; in evaluation the cell is the one without it. Rate 0 changes
+    nothing. Raises
     CellError for a rate outside [0, 1), for a cell without such weights, and for a parameter that the cell does not have.
 
     >>> weight_drop(0.5, "U_i", "U_f")
