@@ -121,3 +121,8 @@ def test_what_a_user_in_a_hurry_gives(corpus: Path, small: dict[str, Any], train
     ):
         with pytest.raises(RecellError, match=says):
             act()
+
+
+def test_patience_needs_something_held_out(corpus: Path, small: dict[str, Any]) -> None:
+    with pytest.raises(RecellError, match="nothing is held out to validate on; came patience=2"):
+        LanguageModel(**{**small, "validation_fraction": 0, "patience": 2}).fit(corpus, progress=False)

@@ -335,3 +335,9 @@ def test_scikit_learn_searches_over_ragged_lists() -> None:
     search.fit(x, y, progress=False)
     assert search.best_estimator_.predict(x) == search.predict(x) and len(search.cv_results_["mean_test_score"]) == 2
     assert sklearn.cross_val_score(Sign(steps=5), x, y, cv=2, params={"progress": False}).shape == (2,)
+
+
+@pytest.mark.parametrize("given", [{"patience": 2}, {"plan": {"patience": 2}}])
+def test_patience_needs_something_held_out(given: dict[str, Any]) -> None:
+    with pytest.raises(RecellError, match="nothing is held out to validate on; came patience=2; write validation=FILE"):
+        Sign(validation_fraction=0, epochs=1, **given).fit(*data(20), progress=False)

@@ -181,8 +181,8 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         """
         cell, shown = self._check(), chosen(progress)
         examples, held = self._split(self._kept(self._labelled(data, labels)), validation)
-        if self.validation_fraction and validation is None and not len(held):
-            self._say_unvalidated(shown)
+        if not len(held):
+            self._say_unvalidated(shown, drawn=bool(self.validation_fraction) and validation is None)
         codec = self._learn_codec(examples)
         items: Source[Item] = Encoded(examples, codec)
         if isinstance(examples, Sequence):
@@ -326,14 +326,13 @@ class SequenceTask(TrainedTask, Generic[Example, Item]):
         learnt, kept = sorted([*order[held:], *strange]), sorted(set(order[:held]).difference(strange))
         return [examples[place] for place in learnt], [examples[place] for place in kept]
 
-    def _say_unvalidated(self, shown: Progress) -> None:
-        """Every example that was to be held out went back to those learnt from (`_labels_in`); RecellError for a training that
-        was to end by what is held out."""
+    def _say_unvalidated(self, shown: Progress, *, drawn: bool) -> None:
+        """Where nothing is held out, for every example that was `drawn` went back to those learnt from (`_labels_in`) or none
+        was; RecellError for a training that was to end by what is held out."""
         said = "each example that was drawn to be held out has a label that no other has, so it is learnt from"
-        if (patience := self._plan(1).patience) is not None:
-            raise RecellError(message(f"{said}: nothing is left to validate on", came=f"patience={patience}",
-                                      write="validation=FILE, a higher validation_fraction, or patience=None"))
-        shown.say(f"{said}: this training is not validated; write validation=FILE, or a higher validation_fraction")
+        self._check_patience(f"{said}: nothing is left to validate on" if drawn else "nothing is held out to validate on")
+        if drawn:
+            shown.say(f"{said}: this training is not validated; write validation=FILE, or a higher validation_fraction")
 
     def _labels_in(self, example: Example) -> Iterable[Any]:
         """Labels that training must see: an example whose label no other has is learnt from, not held out."""

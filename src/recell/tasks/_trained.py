@@ -148,6 +148,12 @@ class TrainedTask(Task):
         _check_note(saved.state.get("note"), note, out)
         return saved
 
+    def _check_patience(self, why: str) -> None:
+        """RecellError for a training that was to end by what is held out, where nothing is."""
+        if (patience := self._plan(1).patience) is not None:
+            raise RecellError(message(why, came=f"patience={patience}",
+                                      write="validation=FILE, a higher validation_fraction, or patience=None"))
+
     def _train(self, learner: Learner, steps_per_epoch: int, *, out: str | Path | None, note: Mapping[str, Any],
                saved: Saved | None, progress: Progress) -> Outcome:
         """Train to the end and give the module its best weights; KeyboardInterrupt after Ctrl-C, with the checkpoint written."""

@@ -127,6 +127,8 @@ class LanguageModel(TrainedTask):
         """
         cell, shown = self._check(), chosen(progress)
         text, held_out = self._texts(data, validation)
+        if not held_out:
+            self._check_patience("nothing is held out to validate on")
         vocabulary = Vocabulary.of_text(text, level=self.level, minimum_count=self.minimum_count)
         numbers = vocabulary.encode(text)
         streams = Streams(numbers, batch_size=self.batch_size, window=self.window, name=_name(data))
